@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo ui test fast check fix migration bench docs lock clean
+
+help:  ## Say what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+
+$(READY): requirements.lock pyproject.toml
+	@echo "Setting up .venv from requirements.lock (once; a few minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+setup: $(READY)  ## Build .venv from the lock file
+
+demo: $(READY)  ## Run the whole product on the bundled simulator, into ./data
+	@$(BIN)/unisono demo
+
+ui: $(READY)  ## Open simulator and Dagster on the demo's history
+	@$(BIN)/unisono ui
+
+test: $(READY)  ## Run all tests
+	@$(BIN)/python -m pytest -q -n auto
+
+fast: $(READY)  ## Run the tests that need only seconds
+	@$(BIN)/python -m pytest -q -n auto -m "not slow and not postgres and not browser"
+
+check: $(READY)  ## Lint, types, import rule, connectors, generated files: what CI runs first
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy && $(BIN)/lint-imports --no-cache
+	@$(BIN)/unisono check --all && $(BIN)/python -m canonical_model.generate --check && $(BIN)/python -m connectors.sdk.docs --check
+
+fix: $(READY)  ## Format and repair what a machine can repair
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+migration: $(READY)  ## Write a migration for a changed vocabulary: make migration m="what changed"
+	@$(BIN)/python -m pipelines.store.migrate "$(m)"
+
+bench: $(READY)  ## Run the benchmarks and print their tables
+	@$(BIN)/python -m tests.benchmarks
+
+docs: $(READY)  ## Regenerate the reference pages and build the site into ./site
+	@$(BIN)/python -m canonical_model.generate && $(BIN)/python -m connectors.sdk.docs
+	@$(BIN)/zensical build
+
+lock: $(READY)  ## Resolve requirements.lock anew
+	@$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip compile pyproject.toml --extra postgres --extra docs --group dev \
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+
+clean:  ## Remove the demo's data
+	@rm -rf data

@@ -1,0 +1,1 @@
+"""Vendors, one folder each, and the sdk that runs them."""

@@ -1,0 +1,336 @@
+"""A connector's ``manifest.yaml``: checked, resolved and frozen.
+
+`load_manifest` refuses what it does not know with file:line, what was seen and what is allowed. What it returns needs
+no further checks: paths are parsed, defaults merged, template words known, parents present.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path as File
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import jsonschema
+
+from connectors.sdk import instants, paginators, paths, templates
+from connectors.sdk.errors import FixConfig, FixConnector
+from connectors.sdk.protocols import ConnectionSettings
+from connectors.sdk.specs import (
+    AuthSpec,
+    DeletedSpec,
+    HydrateSpec,
+    IncrementalSpec,
+    Limits,
+    Manifest,
+    ParentSpec,
+    RequestSpec,
+    StreamSpec,
+)
+from connectors.sdk.yaml_lines import Locate, load_yaml, suggest, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import timedelta
+
+    from connectors.sdk.paths import Path
+
+__all__ = [
+    "AuthSpec",
+    "DeletedSpec",
+    "HydrateSpec",
+    "IncrementalSpec",
+    "Limits",
+    "Manifest",
+    "ManifestError",
+    "ParentSpec",
+    "RequestSpec",
+    "StreamSpec",
+    "connect",
+    "load_manifest",
+    "manifest_schema",
+]
+
+_REQUEST_KEYS: Final = (
+    "method", "path", "params", "first_page_params", "body", "headers", "data_selector", "null_list", "paginator",
+    "page_size",
+)  # fmt: skip
+
+
+class ManifestError(FixConnector):
+    """A manifest says something that cannot be; the message holds file:line and what is allowed."""
+
+
+@cache
+def manifest_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of manifest.yaml."""
+    schema: Mapping[str, Any] = json.loads(File(__file__).with_name("manifest_schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def load_manifest(path: File | str) -> Manifest:
+    """Read and check a manifest.yaml, or the one in a connector's folder."""
+    file = File(path)
+    if file.is_dir():
+        file /= "manifest.yaml"
+    data, locate = load_yaml(file, error=ManifestError)
+    validate(data, manifest_schema(), locate, file, error=ManifestError)
+    return _Reader(data, locate).manifest()
+
+
+def connect(
+    manifest: Manifest,
+    *,
+    name: str,
+    connection_id: str,
+    config: Mapping[str, Any],
+    base_url: str | None = None,
+    timezone: str | None = None,
+    streams: tuple[str, ...] = (),
+    where: str | None = None,
+) -> ConnectionSettings:
+    """Check one connection's configuration against its manifest and return its settings.
+
+    Raise FixConfig naming the key; values never appear in the message, since any may be a secret.
+    """
+    place = where or f"connection '{name}'"
+    validator: Any = jsonschema.Draft202012Validator(manifest.config_schema)
+    fault = next(iter(sorted(validator.iter_errors(dict(config)), key=lambda one: list(map(str, one.path)))), None)
+    if fault is not None:
+        what, do = _config_fault(fault, manifest)
+        raise FixConfig(what, where=place, do=do)
+    wanted = streams or manifest.default_streams()
+    for stream in wanted:
+        manifest.stream(stream)
+    try:
+        instants.zone(timezone)
+    except (KeyError, ValueError, OSError) as why:
+        raise FixConfig(f"timezone '{timezone}' is unknown", where=place, do="use an IANA name: Europe/Berlin") from why
+    base = _base(base_url or manifest.base_url, config, place)
+    return ConnectionSettings(name, connection_id, manifest, base, dict(config), timezone, tuple(wanted))
+
+
+def _base(address: str, config: Mapping[str, Any], place: str) -> str:
+    try:
+        return templates.render_text(address, {"config": config}).rstrip("/")
+    except templates.Undefined as word:
+        key = str(word).strip("{}").removeprefix("config.")
+        raise FixConfig(
+            f"the config lacks {key}, which the address {address} needs",
+            where=place,
+            do=f"give {key}, or the connection its own base_url:",
+        ) from None
+
+
+def _config_fault(fault: Any, manifest: Manifest) -> tuple[str, str]:
+    known = list(manifest.config_schema.get("properties", {}))
+    if fault.validator == "additionalProperties":
+        extra = next((key for key in fault.instance if key not in known), "?")
+        return f"{manifest.name} has no config key '{extra}'", suggest(extra, known)
+    if fault.validator in ("anyOf", "oneOf"):
+        ways = [" + ".join(branch.get("required", [])) for branch in fault.validator_value]
+        return f"the config of {manifest.name} is incomplete", "give " + ", or ".join(way for way in ways if way)
+    if fault.validator == "required":
+        missing = [key for key in fault.validator_value if key not in fault.instance]
+        return f"the config of {manifest.name} lacks {', '.join(missing)}", f"see {manifest.docs}"
+    key = ".".join(map(str, fault.absolute_path)) or "config"
+    allowed = fault.schema.get("description") or json.dumps({fault.validator: fault.validator_value})
+    return f"the value of '{key}' does not fit", f"allowed: {allowed}"
+
+
+class _Reader:
+    """Turns checked YAML into a Manifest; errors carry the line of what they speak of."""
+
+    def __init__(self, data: Mapping[str, Any], locate: Locate) -> None:
+        self.data, self.locate = data, locate
+        self.config: Mapping[str, Any] = data.get("config") or {
+            "type": "object",
+            "additionalProperties": False,
+        }
+        self.config_keys = frozenset(self.config.get("properties", {}))
+
+    def manifest(self) -> Manifest:
+        data = self.data
+        if self.locate.file.name == "manifest.yaml" and data["name"] != self.locate.file.resolve().parent.name:
+            self._fail(("name",), f"the name '{data['name']}' is not the folder's", "give both the same name")
+        self._check_config()
+        self._words(data["base_url"], ("base_url",), set())
+        streams = {name: self._stream(name, given) for name, given in data["streams"].items()}
+        self._check_streams(streams)
+        return Manifest(
+            name=data["name"], title=data["title"], version=data["version"], category=data["category"],
+            summary=data["summary"], docs=data["docs"], api_version=data.get("api_version", ""),
+            owners=tuple(data.get("owners", ())), base_url=data["base_url"], origins=tuple(data.get("origins", ())),
+            config_schema=self.config, auth=tuple(self._auth(index, one) for index, one in enumerate(data["auth"])),
+            limits=Limits(**data.get("limits", {})), headers=data.get("headers", {}),
+            hooks=tuple(data.get("hooks", ())), streams=streams, path=self.locate.file,
+        )  # fmt: skip
+
+    def _check_config(self) -> None:
+        try:
+            jsonschema.Draft202012Validator.check_schema(self.config)
+        except jsonschema.SchemaError as why:
+            place = ("config", *why.absolute_path)
+            self._fail(place, "config is not a JSON Schema", f"{why.message}; draft 2020-12 is meant")
+
+    def _check_streams(self, streams: Mapping[str, StreamSpec]) -> None:
+        owners: dict[str, str] = {}
+        for name, stream in streams.items():
+            place = ("streams", name)
+            if stream.parent and stream.parent.stream not in streams:
+                others = [other for other in streams if other != name]
+                seen = stream.parent.stream
+                self._fail((*place, "parent", "stream"), f"unknown parent stream '{seen}'", suggest(seen, others))
+            if stream.object in owners:
+                what = f"the object '{stream.object}' is owned by {owners[stream.object]} already"
+                self._fail((*place, "object"), what, "one stream owns an object's rows")
+            owners[stream.object] = name
+            self._check_cycle(streams, stream)
+
+    def _check_cycle(self, streams: Mapping[str, StreamSpec], stream: StreamSpec) -> None:
+        seen, here = {stream.name}, stream
+        while here.parent is not None and here.parent.stream in streams:
+            if here.parent.stream in seen:
+                self._fail(("streams", stream.name, "parent"), "the parents go in a circle", "break it")
+            seen.add(here.parent.stream)
+            here = streams[here.parent.stream]
+
+    def _auth(self, index: int, given: Mapping[str, Any]) -> AuthSpec:
+        place = ("auth", index)
+        used = {rest for _, rest in templates.words(given)}
+        when = tuple(given.get("when", sorted(used)))
+        for key in when:
+            if key not in self.config_keys:
+                self._fail((*place, "when"), f"unknown config key '{key}'", suggest(key, sorted(self.config_keys)))
+        options = {key: value for key, value in given.items() if key not in ("type", "when")}
+        self._words(options, place, set())
+        return AuthSpec(given["type"], when, options)
+
+    def _stream(self, name: str, given: Mapping[str, Any]) -> StreamSpec:
+        merged: dict[str, Any] = {**self.data.get("defaults", {}), **given}
+        place = ("streams", name)
+        key = merged["key"]
+        record_time = merged.get("record_time")
+        scope = set() if "parent" not in merged else {f"parent.{word}" for word in merged["parent"]["bind"]}
+        if "partitions" in merged:
+            scope.add(f"partition.{merged['partitions']['name']}")
+        request = self._request(merged, place, scope)
+        return StreamSpec(
+            connector=self.data["name"], name=name, object=merged["object"],
+            title=merged.get("title", name.replace("_", " ").capitalize()), description=merged.get("description", ""),
+            default=merged.get("default", True),
+            key=tuple(self._path(one, (*place, "key")) for one in ([key] if isinstance(key, str) else key)),
+            record_time=self._path(record_time, (*place, "record_time")) if record_time else None,
+            record_time_format=merged.get("record_time_format", "iso8601"),
+            deleted=self._deleted(merged.get("deleted"), place),
+            volatile=tuple(self._path(one, (*place, "volatile")) for one in merged.get("volatile", ())),
+            request=request, hydrate=self._hydrate(merged.get("hydrate"), place, scope),
+            incremental=self._incremental(merged, place, scope),
+            partitions=_partitions(merged.get("partitions")), parent=self._parent(merged.get("parent"), place),
+            cadence=instants.duration(merged["cadence"]) if "cadence" in merged else None,
+            optional=merged.get("optional", False), scope=merged.get("scope"),
+            expect=merged.get("expect", {}), source=merged,
+        )  # fmt: skip
+
+    def _request(self, merged: Mapping[str, Any], place: tuple[str, ...], scope: set[str]) -> RequestSpec:
+        spec = {key: merged[key] for key in _REQUEST_KEYS if key in merged}
+        paginator = spec.get("paginator", {"type": "single_page"})
+        self._words(spec, place, scope | {"page_size", "cursor.start", "cursor.end"})
+        for key, value in paginator.items():
+            if key.endswith("path"):
+                self._path(value, (*place, "paginator", key))
+        return RequestSpec(
+            method=spec.get("method", "GET"), path=spec["path"], params=spec.get("params", {}),
+            first_page_params=spec.get("first_page_params", {}), body=spec.get("body"), headers=spec.get("headers", {}),
+            data_selector=self._path(spec["data_selector"], (*place, "data_selector")),
+            paginator=paginators.build(paginator), page_size=spec.get("page_size"),
+            null_is_empty=spec.get("null_list") == "empty",
+        )  # fmt: skip
+
+    def _incremental(
+        self, merged: Mapping[str, Any], place: tuple[str, ...], scope: set[str]
+    ) -> IncrementalSpec | None:
+        given = merged.get("incremental")
+        if given is None:
+            return None
+        here = (*place, "incremental")
+        request = self._request({**merged, **given.get("request", {})}, (*here, "request"), scope)
+        bounds = (("start_param", "{cursor.start}"), ("end_param", "{cursor.end}"))
+        asking = {given[key]: word for key, word in bounds if key in given}
+        request = replace(request, params={**request.params, **asking})
+        form = given.get("format", "iso8601")
+        number = form == "integer"
+        parts = (request.path, request.params, request.first_page_params, request.body)
+        if ("cursor", "start") not in set(templates.words(parts)):
+            self._fail(
+                here,
+                "the lower bound is never asked for",
+                "add start_param, or {cursor.start} in the request",
+            )
+        if given.get("cap") and given.get("sorted", "none") != "asc":
+            self._fail(here, "cap needs sorted: asc", "only an ascending read can go on from the last record seen")
+        times = merged.get("record_time_format", "iso8601")
+        return IncrementalSpec(
+            cursor_path=self._path(given["cursor_path"], (*here, "cursor_path")),
+            cursor_format=given.get("cursor_format", "integer" if number else times),
+            format=form, resolution=self._extent(given.get("resolution", "1" if number else "1s"), here, number=number),
+            inclusive=given.get("bound", "inclusive") == "inclusive",
+            lag=self._extent(given.get("lag", "0" if number else "0s"), here, number=number),
+            sorted=given.get("sorted", "none"), request=request, cap=given.get("cap"), whole_below=given.get("whole_below", 0),
+            hydrate=self._hydrate(given.get("hydrate"), here, scope),
+        )  # fmt: skip
+
+    def _extent(self, text: str, place: tuple[str, ...], *, number: bool) -> timedelta | int:
+        try:
+            return int(text) if number else instants.duration(text)
+        except ValueError:
+            self._fail(place, f"'{text}' does not fit", "allowed: a duration (1s); a number for format: integer")
+
+    def _hydrate(self, given: Any, place: tuple[str, ...], scope: set[str]) -> HydrateSpec | None:
+        if given is None:
+            return None
+        self._words({**given, "data_selector": None}, (*place, "hydrate"), {*scope, "record.*"})
+        selector = self._path(given.get("data_selector") or "$", (*place, "hydrate", "data_selector"))
+        return HydrateSpec(given["path"], given.get("params", {}), selector)
+
+    def _deleted(self, given: Any, place: tuple[str, ...]) -> DeletedSpec | None:
+        if given is None:
+            return None
+        path = self._path(given["path"], (*place, "deleted", "path"))
+        equals = given.get("equals")
+        values = [equals] if equals is not None and not isinstance(equals, list) else equals
+        texts = None if values is None else tuple(paths.text_of(one) or "" for one in values)
+        return DeletedSpec(path, texts, given.get("present"))
+
+    def _parent(self, given: Any, place: tuple[str, ...]) -> ParentSpec | None:
+        if given is None:
+            return None
+        bind = {word: self._path(text, (*place, "parent", "bind", word)) for word, text in given["bind"].items()}
+        return ParentSpec(given["stream"], bind, given.get("changed_only", False))
+
+    def _path(self, text: str, place: tuple[str, ...]) -> Path:
+        try:
+            return paths.parse(text)
+        except FixConnector as why:
+            raise ManifestError(why.what, where=self.locate.where(place), why=why.why, do=why.do) from None
+
+    def _words(self, value: Any, place: tuple[str | int, ...], scope: set[str]) -> None:
+        """Refuse template words that nothing will ever fill."""
+        allowed = sorted({*scope, *(f"config.{key}" for key in self.config_keys)})
+        for found in _unknown_words(value, allowed):
+            self._fail(place, f"unknown template word {{{found}}}", suggest(found, allowed))
+
+    def _fail(self, place: tuple[Any, ...], what: str, do: str) -> NoReturn:
+        raise ManifestError(what, where=self.locate.where(place), do=do)
+
+
+def _unknown_words(value: Any, allowed: list[str]) -> Iterator[str]:
+    for root, rest in templates.words(value):
+        word = f"{root}.{rest}" if rest else root
+        if word not in allowed and f"{root}.*" not in allowed:
+            yield word
+
+
+def _partitions(given: Any) -> tuple[str, tuple[str, ...]] | None:
+    return None if given is None else (given["name"], tuple(map(str, given["values"])))

@@ -1,0 +1,152 @@
+"""What a batch's documents look like: every node with the JSON types seen there and how often. Set-based throughout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from connectors.sdk import paths
+from connectors.sdk.mapping.duckdb_paths import pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_CHILDREN: Final = 400
+MAX_DEPTH: Final = 12
+KINDS: Final = {"OBJECT": "object", "ARRAY": "array", "NULL": "null"}
+
+
+@dataclass
+class DocumentShape:
+    """Nodes by generalised path (``[*]`` for every list): JSON type → count.
+
+    ``roots`` are the types of the documents themselves. An object with more members than MAX_CHILDREN, of which no one
+    reads any, is kept as one value (``opaque``).
+    """
+
+    types: dict[paths.Path, Counter[str]] = field(default_factory=dict)
+    roots: Counter[str] = field(default_factory=Counter)
+    opaque: set[paths.Path] = field(default_factory=set)
+
+    def kinds(self, path: paths.Path) -> set[str]:
+        """Return object, array, scalar: the kinds of non-null values seen at a node."""
+        return {KINDS.get(kind, "scalar") for kind in self.types.get(path, ())} - {"null"}
+
+    def accounted(self, path: paths.Path) -> set[str]:
+        """Return the container types at a node whose inside has nodes of its own."""
+        inside = self._inside.get(path, set())
+        return inside - {"OBJECT"} if path in self.opaque else inside
+
+    @cached_property
+    def _inside(self) -> dict[paths.Path, set[str]]:
+        found: dict[paths.Path, set[str]] = {}
+        for path in self.types:
+            if path:
+                found.setdefault(path[:-1], set()).add("OBJECT" if isinstance(path[-1], str) else "ARRAY")
+        return found
+
+    def leaves(self) -> dict[paths.Path, int]:
+        """Return the nodes that hold a value of their own, with how often; an always-empty container is one."""
+        found = {}
+        for path, seen in self.types.items():
+            inside = self.accounted(path)
+            own = sum(number for kind, number in seen.items() if kind not in inside)
+            if path and own:
+                found[path] = own
+        return found
+
+
+def discover(connection: Any, table: str, column: str, known: Iterable[paths.Path]) -> DocumentShape:
+    """Return the shape of the JSON documents of ``table.column``; ``known`` are nodes worth looking into at once."""
+    shape = DocumentShape()
+    hints = set(known)
+    _Explorer(connection, shape, hints).explore(f"SELECT {column} AS d FROM {table}", ())
+    return shape
+
+
+@dataclass
+class _Explorer:
+    connection: Any
+    shape: DocumentShape
+    hints: set[paths.Path]
+
+    def explore(self, relation: str, prefix: paths.Path) -> None:
+        """Walk objects level by level, then the elements of each list found."""
+        objects = [()] + [path for path in self._below(prefix) if path]
+        seen: set[paths.Path] = set(objects)
+        lists: list[paths.Path] = []
+        while objects:
+            members = self._members(relation, prefix, objects)
+            objects = []
+            asked = members if prefix or self.shape.roots else [(), *members]
+            for path, types in self._types(relation, asked).items():
+                if not path:
+                    self.shape.roots = types
+                    continue
+                self.shape.types[(*prefix, *path)] = types
+                if "ARRAY" in types:
+                    lists.append(path)
+                if "OBJECT" in types and path not in seen and len(path) < MAX_DEPTH:
+                    objects.append(path)
+                    seen.add(path)
+        for path in lists:
+            if len(prefix) + len(path) < MAX_DEPTH:
+                self._list(relation, prefix, path)
+
+    def _below(self, prefix: paths.Path) -> list[paths.Path]:
+        """Return the known objects inside ``prefix`` that no further list separates from it."""
+        inner = [path[len(prefix) :] for path in self.hints if path[: len(prefix)] == prefix]
+        return [path for path in inner if all(isinstance(step, str) for step in path)]
+
+    def _members(self, relation: str, prefix: paths.Path, objects: list[paths.Path]) -> list[paths.Path]:
+        pointers = ", ".join(pointer(path) for path in objects)
+        names: list[dict[str, None]] = [{} for _ in objects]
+        for (row,) in self.connection.execute(
+            f"SELECT DISTINCT json_keys(d, [{pointers}]) FROM ({relation})"
+        ).fetchall():
+            for found, keys in zip(names, row or (), strict=False):
+                found.update(dict.fromkeys(keys or ()))
+        members = []
+        for path, found in zip(objects, names, strict=True):
+            if len(found) > MAX_CHILDREN and path and (*prefix, *path) not in self.hints:
+                self.shape.opaque.add((*prefix, *path))
+            else:
+                members += [(*path, name) for name in found]
+        return list(dict.fromkeys(members))
+
+    def _types(self, relation: str, members: list[paths.Path]) -> dict[paths.Path, Counter[str]]:
+        if not members:
+            return {}
+        pointers = ", ".join(pointer(path) for path in members)
+        rows = self.connection.execute(
+            f"SELECT i, kind, count(*) FROM (SELECT unnest(json_type(d, [{pointers}])) AS kind, "
+            f"unnest(range({len(members)})) AS i "
+            f"FROM ({relation})) WHERE kind IS NOT NULL GROUP BY ALL"
+        ).fetchall()
+        found: dict[paths.Path, Counter[str]] = {path: Counter() for path in members}
+        for index, kind, number in rows:
+            found[members[index]][kind] += number
+        return {path: types for path, types in found.items() if types}
+
+    def _list(self, relation: str, prefix: paths.Path, path: paths.Path) -> None:
+        """Look at the elements of one list as documents of their own."""
+        name = f"shape_{len(self.shape.types)}_{len(prefix)}"
+        every = (*prefix, *path, paths.Every())
+        self.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {name} AS "
+            f"SELECT unnest(from_json(json_extract(d, {pointer(path)}), '[\"JSON\"]')) AS d "
+            f"FROM ({relation})"
+        )
+        types = self.connection.execute(
+            f"SELECT coalesce(json_type(d), 'NULL'), count(*) FROM {name} GROUP BY ALL"
+        ).fetchall()
+        if types:
+            self.shape.types[every] = Counter(dict(types))
+        kinds = {kind for kind, _ in types}
+        if "OBJECT" in kinds:
+            self.explore(f"SELECT d FROM {name} WHERE json_type(d) = 'OBJECT'", every)
+        if "ARRAY" in kinds and len(every) < MAX_DEPTH:
+            self._list(f"SELECT d FROM {name} WHERE json_type(d) = 'ARRAY'", every, ())
+        self.connection.execute(f"DROP TABLE {name}")

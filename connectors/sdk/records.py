@@ -1,0 +1,231 @@
+"""From a page's bytes to records: each one's own bytes, key, times and canonical hash; one parse per record.
+
+The canonical hash is equal when two payloads mean the same: members in any order, numbers kept digit for digit,
+volatile paths left out. A record that cannot be used says why in ``problem``; nothing here raises for bad data.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from connectors.sdk import instants, paths
+from connectors.sdk.protocols import Problem, RawRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from connectors.sdk.body import Raw
+    from connectors.sdk.instants import Cursor
+    from connectors.sdk.paths import Path
+    from connectors.sdk.specs import DeletedSpec, StreamSpec
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_DEPTH: Final = 200
+_HASH_DIGITS: Final = 32
+_DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+_ENCODE: Final = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
+_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+_UNREADABLE: Final = (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError)
+
+
+class Cut(NamedTuple):
+    """The records of a page and the highest cursor among them."""
+
+    records: tuple[RawRecord, ...]
+    high: Cursor | None
+
+
+class _Unusable(Exception):
+    """Carries the problem of one record."""
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason)
+        self.problem = Problem(reason, path)
+        self.key: str | None = None
+
+
+def canonical_hash(payload: bytes, volatile: Iterable[Path] = ()) -> str:
+    """Return the hash of one JSON document's meaning; raise ValueError when it is not readable."""
+    value = _DECODE(payload)
+    for path in volatile:
+        paths.remove(path, value)
+    return sha256(_ENCODE(value)).hexdigest()[:_HASH_DIGITS]
+
+
+class RecordReader:
+    """Reads the records of one stream; make one per read and call ``cut`` per page."""
+
+    def __init__(self, stream: StreamSpec, zone: tzinfo | None, *, max_bytes: int = MAX_BYTES) -> None:
+        """Compile the stream's paths once."""
+        self._keys = [(paths.getter(path), paths.write(path)) for path in stream.key]
+        self._time = _Timed.of(stream.record_time, stream.record_time_format, zone)
+        self._cursor = _cursor(stream, zone)
+        spec = stream.incremental
+        self._one_time = spec is not None and (spec.cursor_path, spec.cursor_format) == (
+            stream.record_time, stream.record_time_format,
+        )  # fmt: skip
+        self._deleted = _is_deleted(stream.deleted)
+        self._volatile = stream.volatile
+        self._max_bytes = max_bytes
+
+    def cut(self, raws: Sequence[Raw], parent: bytes | None = None) -> Cut:
+        """Return a record for each raw element, in order, good or with its problem."""
+        records: list[RawRecord] = []
+        keep, read, high = records.append, self._read, None
+        for raw in raws:
+            payload = bytes(raw)
+            try:
+                record, cursor = read(payload, parent)
+            except _Unusable as why:
+                keep(RawRecord(why.key, payload, parent=parent, problem=why.problem))
+                continue
+            keep(record)
+            if cursor is not None and (high is None or cursor > high):
+                high = cursor
+        return Cut(tuple(records), high)
+
+    def _read(self, payload: bytes, parent: bytes | None) -> tuple[RawRecord, Any]:
+        """Return one good record and its cursor; the hash comes last, since it eats the volatile parts."""
+        value = _parse(payload, self._max_bytes)
+        key = self._key(value)
+        try:
+            time = self._time.instant(value) if self._time else None
+        except _Unusable as why:
+            why.key = key
+            raise
+        text, cursor = self._position(value, time) if self._cursor else (None, None)
+        op: Literal["upsert", "delete"] = "delete" if self._deleted is not None and self._deleted(value) else "upsert"
+        for path in self._volatile:
+            paths.remove(path, value)
+        digest = sha256(_ENCODE(value)).hexdigest()[:_HASH_DIGITS]
+        return RawRecord(key, payload, digest, time, text, op, parent), cursor
+
+    def _key(self, value: Any) -> str:
+        if len(self._keys) == 1:
+            return _key_part(*self._keys[0], value)
+        return ":".join(_key_part(get, path, value) for get, path in self._keys)
+
+    def _position(self, value: Any, time: datetime | None) -> tuple[str | None, Cursor | None]:
+        if self._cursor is None:
+            return None, None
+        found = self._cursor.get(value)
+        if found is None or found == "":
+            return None, None
+        if self._one_time:
+            return paths.text_of(found), time
+        try:
+            return paths.text_of(found), self._cursor.read(found)
+        except (ValueError, ArithmeticError, TypeError):
+            return None, None
+
+
+class _Timed(NamedTuple):
+    """One path with the reader of its values."""
+
+    path: Path
+    form: str
+    get: Callable[[Any], Any]
+    read: Callable[[Any], Cursor]
+
+    @classmethod
+    def of(cls, path: Path | None, form: str, zone: tzinfo | None) -> _Timed | None:
+        return None if path is None else cls(path, form, paths.getter(path), instants.reader(form, zone))
+
+    def instant(self, value: Any) -> datetime | None:
+        found = self.get(value)
+        if found is None or found == "":
+            return None
+        try:
+            return self.read(found)  # type: ignore[return-value]
+        except (ValueError, ArithmeticError, TypeError) as why:
+            raise _Unusable(f"the record's time cannot be read: {why}", paths.write(self.path)) from None
+
+
+def _cursor(stream: StreamSpec, zone: tzinfo | None) -> _Timed | None:
+    if stream.incremental is None:
+        return None
+    spec = stream.incremental
+    if spec.cursor_format == "integer":
+        return _Timed(spec.cursor_path, "integer", paths.getter(spec.cursor_path), lambda value: int(str(value)))
+    return _Timed.of(spec.cursor_path, spec.cursor_format, zone or UTC)
+
+
+def _is_deleted(spec: DeletedSpec | None) -> Callable[[Any], bool] | None:
+    if spec is None:
+        return None
+    get = paths.getter(spec.path)
+    if spec.equals is None:
+        present = spec.present
+        return lambda value: (get(value) not in (None, "", False)) is present
+    equals = frozenset(spec.equals)
+    return lambda value: paths.text_of(get(value)) in equals
+
+
+def _key_part(get: Callable[[Any], Any], path: str, value: Any) -> str:
+    found = get(value)
+    if isinstance(found, str):
+        text = found
+    elif found is None or isinstance(found, bool | dict | list):
+        raise _Unusable("no key" if found is None else "the key is not text or a number", path)
+    else:
+        text = str(found)
+    if not text:
+        raise _Unusable("no key", path)
+    return text
+
+
+def _parse(payload: bytes, max_bytes: int) -> dict[str, Any]:
+    if len(payload) > max_bytes:
+        raise _Unusable(f"too large: {len(payload)} bytes, the limit is {max_bytes}")
+    if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH and _depth(payload) > MAX_DEPTH:
+        raise _Unusable(f"nested more than {MAX_DEPTH} levels deep")
+    try:
+        value = _DECODE(payload)
+    except _UNREADABLE as why:
+        raise _Unusable(f"unreadable: {_cause(payload, why)}") from None
+    if not isinstance(value, dict):
+        raise _Unusable("not a JSON object")
+    if b"\\u0000" in payload:
+        where = _nul(value, ())
+        if where is not None:
+            raise _Unusable("a NUL character", paths.write(where))
+    return value
+
+
+def _cause(payload: bytes, why: Exception) -> str:
+    """Name the usual causes in words; the parser's own text is about bytes."""
+    if re.search(rb"[:\[,]\s*-?(?:NaN|Infinity)\b", payload):
+        return "NaN and Infinity are not JSON"
+    if re.search(rb"\\u[dD][89a-fA-F]", payload):
+        return "a lone surrogate"
+    return str(why)
+
+
+def _depth(payload: bytes) -> int:
+    depth = deepest = 0
+    for found in _BRACKET.finditer(payload):
+        token = found[0]
+        if token in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in b"}]":
+            depth -= 1
+    return deepest
+
+
+def _nul(value: Any, at: Path) -> Path | None:
+    if isinstance(value, str):
+        return at if "\0" in value else None
+    if isinstance(value, dict):
+        inner: Iterable[tuple[str | int, Any]] = value.items()
+        if any("\0" in key for key in value):
+            return at
+    else:
+        inner = enumerate(value) if isinstance(value, list) else ()
+    return next((found for step, one in inner if (found := _nul(one, (*at, step))) is not None), None)

@@ -1,0 +1,32 @@
+"""The vendor simulator: declarative vendor shapes over a seeded world, served on loopback HTTP.
+
+``World`` is the truth and every vendor's records of it; ``Simulator`` serves them; ``demo_connections`` are the
+connections that read them. A vendor's shape is ``connectors/<vendor>/simulator.yaml``; the engine knows no vendor.
+"""
+
+from .blocks import DEFAULT_NOW, Truth, World
+from .demo import demo_connections
+from .faults import FAULTS, Fault, RateLimit, ServerError
+from .shape import Shape, ShapeError, build_shape, find_shapes, load_shape, shown_shapes
+from .simulator import Simulator
+from .sizes import person_streams, world_of
+
+__all__ = [
+    "DEFAULT_NOW",
+    "FAULTS",
+    "Fault",
+    "RateLimit",
+    "ServerError",
+    "Shape",
+    "ShapeError",
+    "Simulator",
+    "Truth",
+    "World",
+    "build_shape",
+    "demo_connections",
+    "find_shapes",
+    "load_shape",
+    "person_streams",
+    "shown_shapes",
+    "world_of",
+]

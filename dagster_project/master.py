@@ -1,0 +1,177 @@
+"""The master half of the graph: canonical entities, identity, golden records."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from canonical_model import Entity, Vocabulary
+from dagster_project import describe
+from dagster_project.hub import Hub
+from dagster_project.names import MASTER_POOL, canonical_key, golden_key, identity_key, stream_key
+from pipelines import stages
+from pipelines.config import HubConfig
+from pipelines.report import StageReport
+from pipelines.store.facts import EntityFacts, GoldenFacts, entity_facts, golden_facts
+
+_EVIDENCE_ENTITIES = ("contact_point", "party_identifier", "party_role")
+
+
+def build_master_assets(config: HubConfig, vocabulary: Vocabulary) -> list[dg.AssetsDefinition]:
+    """Return one asset per canonical entity that a connection feeds, then identity and golden of the parties."""
+    feeds = describe.sources(config)
+    fed = [entity for entity in vocabulary.entities.values() if feeds.get(entity.name)]
+    parties = [entity for entity in fed if entity.golden]
+    names = {entity.name for entity in fed}
+    return [
+        *(_canonical(config, entity, feeds[entity.name]) for entity in fed),
+        *(_identity(entity, names) for entity in parties),
+        *(_golden(entity, names) for entity in parties),
+    ]
+
+
+def _canonical(config: HubConfig, entity: Entity, feeds: Sequence[tuple[str, str]]) -> dg.AssetsDefinition:
+    key = canonical_key(entity.name)
+    spec = dg.AssetSpec(
+        key,
+        deps=[stream_key(connection, stream) for connection, stream in feeds],
+        group_name="canonical",
+        description=f"Source rows of **{entity.title}**. {entity.brief}",
+        kinds={"table"},
+        owners=["team:data-stewards"],
+        metadata={
+            "dagster/column_schema": describe.column_schema(entity),
+            "dagster/column_lineage": describe.canonical_lineage(config, entity.name),
+            "dagster/table_name": entity.name,
+        },
+    )
+
+    @dg.multi_asset(
+        name=f"canonical__{entity.name}", specs=[spec], check_specs=_canonical_check_specs(key), pool=MASTER_POOL
+    )
+    def canonical_asset(context: dg.AssetExecutionContext, hub: Hub) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with hub.context(context.run.run_id, progress=context.log.info) as unit:
+            facts = entity_facts(unit.store, entity.name)
+        return dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "dagster/row_count": facts.live_rows,
+                "dagster/column_lineage": describe.canonical_lineage(config, entity.name),
+                "source_records": facts.source_records,
+                "superseded_versions": facts.versions,
+            },
+            check_results=_canonical_checks(key, facts),
+        )
+
+    return canonical_asset
+
+
+def _canonical_check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec("schema", asset=key, description="Required terms are there and codes are of the vocabulary."),
+        dg.AssetCheckSpec("uniqueness", asset=key, description="One current row per source record and row key."),
+        dg.AssetCheckSpec(
+            "referential_integrity", asset=key, description="Every reference leads to a source record or its stub."
+        ),
+        dg.AssetCheckSpec(
+            "references_arrived", asset=key, description="Referenced records have been read, not only stubs."
+        ),
+    ]
+
+
+def _canonical_checks(key: dg.AssetKey, facts: EntityFacts) -> list[dg.AssetCheckResult]:
+    return [
+        _result(key, "schema", passed=not facts.schema_faults, faults=facts.schema_faults),
+        _result(key, "uniqueness", passed=facts.duplicate_keys == 0, duplicates=facts.duplicate_keys),
+        _result(key, "referential_integrity", passed=not facts.orphan_references, orphans=facts.orphan_references),
+        _result(key, "references_arrived", passed=not facts.stub_references, warn=True, stubs=facts.stub_references),
+    ]
+
+
+def _identity(entity: Entity, fed: set[str]) -> dg.AssetsDefinition:
+    key = identity_key(entity.name)
+    inputs = [entity.name, *(name for name in _EVIDENCE_ENTITIES if name in fed)]
+    spec = dg.AssetSpec(
+        key,
+        deps=[canonical_key(name) for name in inputs],
+        group_name="identity",
+        description=f"Which source records are one {entity.title.lower()}: evidence ledger, crosswalk, stable ids.",
+        kinds={"splink"},
+        owners=["team:data-stewards"],
+    )
+    check = dg.AssetCheckSpec(
+        "every_record_has_one_identity", asset=key, description="Each live source record is in one entity."
+    )
+
+    @dg.multi_asset(name=f"identity__{entity.name}", specs=[spec], check_specs=[check], pool=MASTER_POOL)
+    def identity_asset(context: dg.AssetExecutionContext, hub: Hub) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with hub.context(context.run.run_id, progress=context.log.info) as unit:
+            report = _run(stages.run_stage(stages.RESOLVE, unit.for_entity(entity.name)))
+            facts = golden_facts(unit.store, entity.name)
+        result = _result(key, check.name, passed=facts.unlinked_records == 0, unlinked=facts.unlinked_records)
+        metadata = {"dagster/row_count": facts.linked_records, "entities": facts.entities, **_counts(report)}
+        return dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=[result])
+
+    return identity_asset
+
+
+def _golden(entity: Entity, fed: set[str]) -> dg.AssetsDefinition:
+    key = golden_key(entity.name)
+    spec = dg.AssetSpec(
+        key,
+        deps=[
+            identity_key(entity.name),
+            *(canonical_key(name) for name in (entity.name, "contact_point") if name in fed),
+        ],
+        group_name="golden",
+        description=f"One golden record per {entity.title.lower()}, each cell with its source, its rule and since when.",
+        kinds={"golden"},
+        owners=["team:data-stewards"],
+        metadata={
+            "dagster/column_schema": describe.column_schema(entity),
+            "dagster/column_lineage": describe.golden_lineage(entity),
+            "dagster/table_name": f"v1_{entity.name}",
+        },
+    )
+    check = dg.AssetCheckSpec(
+        "every_identity_is_golden", asset=key, description="Each live entity has exactly one golden record."
+    )
+
+    @dg.multi_asset(name=f"golden__{entity.name}", specs=[spec], check_specs=[check], pool=MASTER_POOL)
+    def golden_asset(context: dg.AssetExecutionContext, hub: Hub) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with hub.context(context.run.run_id, progress=context.log.info) as unit:
+            report = _run(stages.run_stage(stages.GOLDEN, unit.for_entity(entity.name)))
+            facts = golden_facts(unit.store, entity.name)
+        return dg.MaterializeResult(
+            asset_key=key,
+            metadata={
+                "dagster/row_count": facts.golden_rows,
+                "dagster/column_lineage": describe.golden_lineage(entity),
+                "stubs": facts.stub_rows,
+                **_counts(report),
+            },
+            check_results=[_golden_result(key, check.name, facts)],
+        )
+
+    return golden_asset
+
+
+def _golden_result(key: dg.AssetKey, name: str, facts: GoldenFacts) -> dg.AssetCheckResult:
+    passed = facts.entities_without_golden == 0 and facts.golden_without_entity == 0
+    return _result(
+        key, name, passed=passed, missing=facts.entities_without_golden, left_over=facts.golden_without_entity
+    )
+
+
+def _run(report: StageReport) -> StageReport:
+    if report.error is not None:
+        raise dg.Failure(description=report.error)
+    return report
+
+
+def _counts(report: StageReport) -> dict[str, int | float]:
+    return {**report.counts, "seconds": round(report.seconds, 3)}
+
+
+def _result(key: dg.AssetKey, name: str, *, passed: bool, warn: bool = False, **facts: object) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckResult(asset_key=key, check_name=name, passed=passed, severity=severity, metadata=facts)  # type: ignore[arg-type]

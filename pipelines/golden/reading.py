@@ -1,0 +1,81 @@
+"""From the store's rows to the candidates of ``survive``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from canonical_model import load_vocabulary
+from pipelines.golden.policy import ADDRESS
+from pipelines.golden.survivorship import CONTACT_SCHEMA, ROLE_SCHEMA, member_schema
+from pipelines.store import golden_reads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelines.store import Store
+    from pipelines.store.golden_reads import Scope
+
+_CONTACT_COLUMNS = ("kind", "rank", "verified", "deliverable", *ADDRESS)
+_CONTACT_KINDS = ("email", "phone", "address")
+_SOURCE_COLUMNS = ("source_ref", "connection", "connector")
+
+
+class Candidates(NamedTuple):
+    """Everything that the golden rows of some entities are chosen from."""
+
+    members: pa.Table
+    contacts: pa.Table
+    roles: pa.Table
+
+    def between(self, first: pa.Scalar, last: pa.Scalar) -> Candidates:
+        """Return the candidates of the entities from ``first`` to ``last``."""
+        return Candidates(*(_between(rows, first, last) for rows in self))
+
+
+def read_candidates(store: Store, scope: Scope, connections: Mapping[str, tuple[str, str]]) -> Candidates:
+    """Read members, contact points and roles of the entities in ``scope``."""
+    terms = list(load_vocabulary().entity(scope.entity).terms)
+    members = golden_reads.members(store, scope, terms)
+    contacts = golden_reads.contacts(store, scope, _CONTACT_KINDS, _CONTACT_COLUMNS)
+    sources = _sources(store, scope, members, contacts, connections)
+    return Candidates(
+        _shaped(_with_source(members, sources), member_schema(scope.entity)),
+        _shaped(_with_source(contacts, sources), CONTACT_SCHEMA),
+        _shaped(golden_reads.roles(store, scope), ROLE_SCHEMA),
+    )
+
+
+def _sources(
+    store: Store, scope: Scope, members: pa.Table, contacts: pa.Table, connections: Mapping[str, tuple[str, str]]
+) -> pa.Table:
+    """Return source_ref as text (connection, object, key), connection and connector of all source records concerned."""
+    columns = ["source_record_id", "connection_id", "object", "source_key"]
+    rows, asked = members.select(columns), contacts.column("source_record_id")
+    others = asked.filter(pc.invert(pc.is_in(asked, rows.column("source_record_id"))))
+    if len(others):
+        more = golden_reads.references(store, scope.tenant_id, pc.unique(others))
+        rows = pa.concat_tables([rows, more.select(columns)])
+    coded = rows.column("connection_id").combine_chunks().dictionary_encode()
+    known = [connections.get(name, (name, name)) for name in coded.dictionary.to_pylist()]
+    reference = pc.binary_join_element_wise(*(rows.column(name) for name in columns[1:]), "/")
+    names = [pa.array([pair[place] for pair in known], pa.string()).take(coded.indices) for place in (0, 1)]
+    return pa.table([rows.column(0), reference, *names], names=["source_record_id", *_SOURCE_COLUMNS])
+
+
+def _with_source(rows: pa.Table, sources: pa.Table) -> pa.Table:
+    places = pc.index_in(rows.column("source_record_id"), sources.column("source_record_id"))
+    for column in _SOURCE_COLUMNS:
+        rows = rows.append_column(column, sources.column(column).combine_chunks().take(places))
+    return rows
+
+
+def _between(rows: pa.Table, first: pa.Scalar, last: pa.Scalar) -> pa.Table:
+    ids = rows.column("entity_id")
+    return rows.filter(pc.and_(pc.greater_equal(ids, first), pc.less_equal(ids, last)))
+
+
+def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    return rows.select(schema.names).cast(schema)

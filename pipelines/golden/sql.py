@@ -1,0 +1,190 @@
+"""The SQL of survivorship, compiled from a policy. Per source of candidates: key, best, runner-up, golden part.
+
+candidates  e, s, tie, the values, since when            one row per source record or contact point
+keyed       per choice: value v, key k, since t          k is NULL where there is no value
+best        per entity and choice: count, best key, its value, record and since
+rival       per entity and choice: the best key with another value, which names the rule that decided
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.golden.policy import CONTACT_SOURCES, RECORD
+from pipelines.golden.rules import AGREED, ONLY, decided_sql, key_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipelines.golden.policy import Choice, Policy
+
+_SOURCES = (RECORD, "email", "phone", "address")
+
+
+def golden_sql(policy: Policy, *, timed: bool = True) -> str:
+    """Return the query that makes golden rows of the relations ``members``, ``contacts`` and ``roles``.
+
+    ``timed=False`` promises that no candidate has ``term_times``, which makes the query cheaper, not different.
+    """
+    sources = [source for source in _SOURCES if policy.of(source)]
+    numbers = {choice.name: number for number, choice in enumerate(policy.choices)}
+    steps = [step for source in sources for step in _steps(source, policy.of(source), numbers, timed=timed)]
+    joins = " ".join(f"LEFT JOIN part_{source} USING (e)" for source in sources)
+    values = "".join(f'{_value(policy, numbers, column)} AS "{column}", ' for column in policy.types)
+    return (
+        f"WITH {', '.join([f'entity AS ({_ENTITY})', *steps])} "
+        f"SELECT e AS entity_id, {values}roles, source_count, is_stub, {_provenance(policy, numbers)} AS provenance "
+        f"FROM entity {joins} ORDER BY e"
+    )
+
+
+def candidates_sql(choice: Choice, column: str) -> str:
+    """Return the query that lists the candidates of one choice, best first, each with the rule it lost by."""
+    loses = decided_sql(choice, "first(k) OVER (ORDER BY k DESC)", "k")
+    value = f'v."{column}"' if choice.is_group else "v"
+    return (
+        f"WITH {_candidates(choice.source, (choice,))}, {_keyed(choice.source, (choice,), {choice.name: 0})} "
+        f"SELECT s AS source_record_id, {value} AS value, t AS since, "
+        f"CASE WHEN k < first(k) OVER (ORDER BY k DESC) THEN {loses} END AS lost_by "
+        f"FROM (SELECT s, v0 AS v, k0 AS k, t0 AS t FROM keyed_{choice.source} WHERE k0 IS NOT NULL) ORDER BY k DESC"
+    )
+
+
+def _steps(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, timed: bool) -> Iterable[str]:
+    yield _candidates(source, choices)
+    yield _keyed(source, choices, numbers, timed=timed)
+    yield _best(source, choices, numbers)
+    yield _rival(source, choices, numbers)
+    yield _part(source, choices, numbers)
+
+
+def _candidates(source: str, choices: tuple[Choice, ...]) -> str:
+    read = _record_columns(choices) if source == RECORD else _contact_columns(source)
+    rows = "members WHERE NOT is_stub" if source == RECORD else f"contacts WHERE kind = '{source}'"
+    times = {time: "VARCHAR" for choice in choices for time in _times(choice)}
+    shape = "{" + ", ".join(f'"{name}": "{kind}"' for name, kind in times.items()) + "}"
+    return (
+        f"candidate_{source} AS (SELECT entity_id AS e, source_record_id AS s, connection, connector, {read}, "
+        f"record_time, tie, from_json(term_times, '{shape}') AS times FROM {rows})"
+    )
+
+
+def _record_columns(choices: tuple[Choice, ...]) -> str:
+    composed = {term: parts for choice in choices for term, parts in choice.compose.items()}
+    return ", ".join(_composed(name, composed.get(name)) for choice in choices for name in choice.columns)
+
+
+def _composed(name: str, parts: tuple[str, ...] | None) -> str:
+    if parts is None:
+        return f'"{name}"'
+    text = " || ' ' || ".join(f'"{part}"' for part in parts)
+    return f'coalesce("{name}", {text}) AS "{name}"'
+
+
+def _contact_columns(source: str) -> str:
+    columns = [column for column, kind in CONTACT_SOURCES.items() if kind == source]
+    names = [f'"{column}"' if source == "address" else f'value AS "{column}"' for column in columns]
+    return ", ".join(["verified", "deliverable", "rank", *names])
+
+
+def _keyed(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, timed: bool = True) -> str:
+    since = ", ".join(f"{_since(choice) if timed else 'record_time'} AS {choice.since}" for choice in choices)
+    parts = []
+    for choice in choices:
+        number, present = numbers[choice.name], " AND ".join(f"{column} IS NULL" for column in choice.quoted)
+        parts += [
+            f"{_held(choice)} AS v{number}",
+            f"CASE WHEN NOT ({present}) THEN {key_sql(choice)} END AS k{number}",
+            f"{choice.since} AS t{number}",
+        ]
+    return (
+        f"keyed_{source} AS MATERIALIZED (SELECT e, s, {', '.join(parts)} "
+        f"FROM (SELECT *, {since} FROM candidate_{source}))"
+    )
+
+
+def _held(choice: Choice) -> str:
+    if not choice.is_group:
+        return choice.quoted[0]
+    return "{" + ", ".join(f"'{column}': \"{column}\"" for column in choice.columns) + "}"
+
+
+def _since(choice: Choice) -> str:
+    """Since when a candidate has had its value: of a group, the latest time of a filled term."""
+    if not choice.is_group:
+        return _time(_times(choice)[0])
+    times = [
+        f"CASE WHEN {column} IS NOT NULL THEN {_time(time)} END"
+        for column, time in zip(choice.quoted, _times(choice), strict=True)
+    ]
+    return f"greatest({', '.join(times)})"
+
+
+def _time(term: str) -> str:
+    return f'coalesce(TRY_CAST(times."{term}" AS TIMESTAMP), record_time)'
+
+
+def _times(choice: Choice) -> tuple[str, ...]:
+    """Return the terms of the candidate row whose times tell since when each column has had its value."""
+    return ("value",) if choice.source in ("email", "phone") else choice.columns
+
+
+def _best(source: str, choices: tuple[Choice, ...], numbers: dict[str, int]) -> str:
+    parts = []
+    for choice in choices:
+        number = numbers[choice.name]
+        row = f"arg_max({{'v': v{number}, 's': s, 't': t{number}}}, k{number})"
+        union = f"list_sort(list_distinct(flatten(list(v{number}) FILTER (k{number} IS NOT NULL))))"
+        parts += [f"count(k{number}) AS n{number}", f"max(k{number}) AS k{number}", f"{row} AS w{number}"]
+        parts.append(f"{union if choice.union else f'{row}.v'} AS v{number}")
+    return f"best_{source} AS MATERIALIZED (SELECT e, count(*) AS n, {', '.join(parts)} FROM keyed_{source} GROUP BY e)"
+
+
+def _rival(source: str, choices: tuple[Choice, ...], numbers: dict[str, int]) -> str:
+    parts = [
+        f"max(keyed.k{number}) FILTER (keyed.v{number} IS DISTINCT FROM best.v{number}) AS r{number}"
+        for number in (numbers[choice.name] for choice in choices)
+    ]
+    return (
+        f"rival_{source} AS (SELECT keyed.e, {', '.join(parts)} FROM keyed_{source} AS keyed "
+        f"JOIN best_{source} AS best USING (e) WHERE best.n > 1 GROUP BY keyed.e)"
+    )
+
+
+def _part(source: str, choices: tuple[Choice, ...], numbers: dict[str, int]) -> str:
+    parts = []
+    for choice in choices:
+        number = numbers[choice.name]
+        since = f"coalesce('\"' || replace(w{number}.t::VARCHAR, ' ', 'T') || 'Z\"', 'null')"
+        cell = f"'[' || w{number}.s || ',\"' || {_rule(choice, number)} || '\",' || {since} || ']'"
+        parts += [f"v{number}", f"{cell} AS p{number}"]
+    return f"part_{source} AS (SELECT e, {', '.join(parts)} FROM best_{source} LEFT JOIN rival_{source} USING (e))"
+
+
+def _rule(choice: Choice, number: int) -> str:
+    decided = "'union'" if choice.union else decided_sql(choice, f"k{number}", f"r{number}")
+    return f"CASE WHEN n{number} = 1 THEN '{ONLY}' WHEN r{number} IS NULL THEN '{AGREED}' ELSE {decided} END"
+
+
+def _value(policy: Policy, numbers: dict[str, int], column: str) -> str:
+    choice = policy.choice(column)
+    number = numbers[choice.name]
+    return f'v{number}."{column}"' if choice.is_group else f"v{number}"
+
+
+def _provenance(policy: Policy, numbers: dict[str, int]) -> str:
+    cells = [
+        f"CASE WHEN {_value(policy, numbers, column)} IS NOT NULL "
+        f"THEN '\"{column}\":' || p{numbers[policy.choice(column).name]} END"
+        for column in sorted(policy.types)
+    ]
+    if not cells:
+        return "'{}'"
+    return f"'{{' || concat_ws(',', {', '.join(cells)}) || '}}'"
+
+
+_ENTITY = (
+    "SELECT e, source_count, is_stub, played.roles FROM (SELECT entity_id AS e, bool_and(is_stub) AS is_stub, "
+    "count(DISTINCT source_record_id) FILTER (NOT is_stub) AS source_count FROM members GROUP BY entity_id) LEFT JOIN "
+    "(SELECT entity_id AS e, list_sort(list(DISTINCT role)) AS roles FROM roles GROUP BY entity_id) AS played USING (e)"
+)

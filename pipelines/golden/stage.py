@@ -1,0 +1,157 @@
+"""The stage: makes the golden rows of one entity, of those whose links or members changed since the last run.
+
+A run reads spans of entities, survives them and writes them in short transactions; the watermark moves at the end, so
+that a run which was killed is repeated, and a row whose value did not change is not written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.sdk.errors import FixConfig
+from pipelines.golden.policy import load_policy
+from pipelines.golden.reading import read_candidates
+from pipelines.golden.survivorship import survive
+from pipelines.report import StageReport
+from pipelines.store import Counts, golden_reads, tables
+from pipelines.store.golden_reads import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.context import StageContext
+    from pipelines.golden.policy import Policy
+    from pipelines.golden.reading import Candidates
+    from pipelines.store import Lease, Store
+
+STAGE = "golden"
+READ_ENTITIES = 100_000
+SPAN_ENTITIES = 40_000
+WRITE_ROWS = 20_000
+_CODE_VERSION = 1  # raise it when the same policy would choose otherwise: every golden row is then made anew
+
+
+@dataclass(frozen=True)
+class _Done:
+    read: int = 0
+    counts: Counts = Counts()  # noqa: RUF009  frozen itself
+    removed: int = 0
+
+    def __add__(self, other: _Done) -> _Done:
+        return _Done(self.read + other.read, self.counts + other.counts, self.removed + other.removed)
+
+
+def run(context: StageContext) -> StageReport:
+    """Bring the golden rows of ``context.entity`` up to date; ``full`` makes all of them and gives the same."""
+    if context.entity is None:
+        raise FixConfig("the golden stage needs an entity", do="use context.for_entity('person')")
+    policy = load_policy(context.entity, context.config.survivorship, known_sources=_sources(context))
+    with context.store.acquire(f"master/{STAGE}", now=context.now, tenant_id=context.tenant_id) as lease:
+        return _run(context, policy, lease)
+
+
+def _run(context: StageContext, policy: Policy, lease: Lease) -> StageReport:
+    store, tenant, entity = context.store, context.tenant_id, policy.entity
+    upto, since = golden_reads.last_change(store, tenant), store.watermark(STAGE, entity, tenant_id=tenant)
+    known_policy = store.watermark(STAGE, f"{entity}/policy", tenant_id=tenant)
+    everything = context.full or since == 0 or known_policy != fingerprint(policy)
+    if everything:
+        ids = golden_reads.entity_ids(store, tenant, entity)
+    else:
+        ids = golden_reads.changed_entity_ids(store, tenant, entity, since)
+    done = _Done()
+    for asked, found in _read_ahead(store, tenant, entity, ids, everything=everything):
+        for span in _slices(asked, SPAN_ENTITIES):
+            part = found.between(span[0], span[-1])
+            golden = survive(part.members, policy, part.contacts, part.roles)
+            done += _Done(read=part.members.num_rows) + _write(context, lease, policy, golden, span)
+        context.progress(f"{STAGE} {entity}: {done.counts.written + done.counts.unchanged} of {len(ids)}")
+    moved = upto != since and (len(ids) > 0 or since == 0)
+    if moved or known_policy != fingerprint(policy):
+        _remember(context, lease, policy, upto)
+    return _report(entity, len(ids), done)
+
+
+def fingerprint(policy: Policy) -> int:
+    """Return a number that differs when the policy, or the code that applies it, would choose otherwise."""
+    meaning = f"{_CODE_VERSION} {sorted(map(repr, policy.choices))}"
+    return int.from_bytes(hashlib.sha256(meaning.encode()).digest()[:7], "big")
+
+
+def _sources(context: StageContext) -> set[str] | None:
+    """Return the names that the user's policy may trust: the connections, and the connectors they could have."""
+    config = context.config
+    if config.survivorship is None:
+        return None
+    return {connection.name for connection in config.connections} | set(config.connectors)
+
+
+def _read_ahead(
+    store: Store, tenant: int, entity: str, ids: pa.Array, *, everything: bool
+) -> Iterator[tuple[pa.Array, Candidates]]:
+    """Yield slices of the ids with their candidates; the next slice is read while the caller works on this one."""
+    connections = golden_reads.connections(store, tenant)
+    with ThreadPoolExecutor(max_workers=1) as reader:
+
+        def read(asked: pa.Array) -> Future[Candidates]:
+            return reader.submit(
+                read_candidates, store, _scope(tenant, entity, asked, everything=everything), connections
+            )
+
+        following: tuple[pa.Array, Future[Candidates]] | None = None
+        for asked in _slices(ids, READ_ENTITIES):
+            present, following = following, (asked, read(asked))
+            if present is not None:
+                yield present[0], present[1].result()
+        if following is not None:
+            yield following[0], following[1].result()
+
+
+def _slices(ids: pa.Array, size: int) -> Iterator[pa.Array]:
+    for start in range(0, len(ids), size):
+        yield ids.slice(start, size)
+
+
+def _scope(tenant: int, entity: str, ids: pa.Array, *, everything: bool) -> Scope:
+    """Ask for a span of ids where all of it is wanted: that needs no list of them in the store."""
+    if everything:
+        return Scope(tenant, entity, first=ids[0].as_py(), last=ids[-1].as_py())
+    return Scope(tenant, entity, ids=ids)
+
+
+def _write(context: StageContext, lease: Lease, policy: Policy, golden: pa.Table, asked: pa.Array) -> _Done:
+    """Write golden rows and remove those of entities that have no member any more; each transaction stays short."""
+    table = tables.metadata.tables[f"golden_{policy.entity}"]
+    counts = Counts()
+    for start in range(0, golden.num_rows, WRITE_ROWS):
+        with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
+            counts += tx.upsert(table, golden.slice(start, WRITE_ROWS))
+    gone = asked.filter(pc.invert(pc.is_in(asked, golden.column("entity_id"))))
+    removed = 0
+    if len(gone):
+        with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
+            removed = tx.delete(table, pa.table({"entity_id": gone}))
+    return _Done(counts=counts, removed=removed)
+
+
+def _remember(context: StageContext, lease: Lease, policy: Policy, upto: int) -> None:
+    with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
+        tx.set_watermark(STAGE, policy.entity, upto)
+        tx.set_watermark(STAGE, f"{policy.entity}/policy", fingerprint(policy))
+
+
+def _report(entity: str, entities: int, done: _Done) -> StageReport:
+    counts = {
+        "read": done.read,
+        "entities": entities,
+        "written": done.counts.written,
+        "unchanged": done.counts.unchanged,
+        "removed": done.removed,
+    }
+    return StageReport(stage=STAGE, entity=entity, counts=counts)

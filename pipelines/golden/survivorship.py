@@ -1,0 +1,139 @@
+"""Survivorship as a pure function: candidates in, golden rows out. Set-based, stateless, no clock.
+
+``members`` holds one row per source record of an entity, ``contacts`` one per contact point of it, ``roles`` one per
+part it plays: Arrow tables with the columns of ``member_schema``, ``CONTACT_SCHEMA`` and ``ROLE_SCHEMA``. Row order
+never matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from canonical_model import load_vocabulary
+from pipelines.golden.policy import ADDRESS, CONTACT_SOURCES, golden_columns
+from pipelines.golden.sql import candidates_sql, golden_sql
+
+if TYPE_CHECKING:
+    from pipelines.golden.policy import Policy
+
+_INSTANT = pa.timestamp("us", tz="UTC")
+_TEXTS = pa.list_(pa.string())
+_TYPES = {
+    "boolean": pa.bool_(),
+    "integer": pa.int64(),
+    "decimal": pa.decimal128(38, 6),
+    "money": pa.decimal128(38, 6),
+    "instant": _INSTANT,
+}
+_SOURCE = (
+    ("entity_id", pa.int64()),
+    ("source_record_id", pa.int64()),
+    ("source_ref", pa.string()),
+    ("connection", pa.string()),
+    ("connector", pa.string()),
+    ("record_time", _INSTANT),
+    ("term_times", pa.string()),
+)
+CONTACT_SCHEMA = pa.schema(
+    [
+        *_SOURCE,
+        ("row_key", pa.string()),
+        ("kind", pa.string()),
+        ("value", pa.string()),
+        ("rank", pa.int64()),
+        ("verified", pa.bool_()),
+        ("deliverable", pa.bool_()),
+        *((column, pa.string()) for column in ADDRESS),
+    ]
+)
+ROLE_SCHEMA = pa.schema([("entity_id", pa.int64()), ("role", pa.string())])
+
+
+def member_schema(entity: str) -> pa.Schema:
+    """Return the columns of ``members``: who says it, since when, and the entity's terms."""
+    terms = load_vocabulary().entity(entity).terms.values()
+    columns = [(term.name, _TEXTS if term.multi else _TYPES.get(term.type, pa.string())) for term in terms]
+    return pa.schema([*_SOURCE, ("is_stub", pa.bool_()), *columns])
+
+
+def golden_schema(entity: str) -> pa.Schema:
+    """Return the columns of a golden row as ``survive`` makes them."""
+    terms = member_schema(entity)
+    survived = [
+        (name, terms.field(name).type if name in terms.names else pa.string()) for name in golden_columns(entity)
+    ]
+    rest = [("roles", _TEXTS), ("source_count", pa.int64()), ("is_stub", pa.bool_()), ("provenance", pa.string())]
+    return pa.schema([("entity_id", pa.int64()), *survived, *rest])
+
+
+def survive(
+    members: pa.Table, policy: Policy, contacts: pa.Table | None = None, roles: pa.Table | None = None
+) -> pa.Table:
+    """Return one golden row per ``entity_id`` of ``members``, ordered by it.
+
+    Every value is one that a source record of the entity holds, a group's values are all from the same one, and
+    ``provenance`` names record, rule and time of every value. The same rows in any order give the same result.
+    """
+    given = [members] if contacts is None else [members, contacts]
+    with _connection(members, policy, contacts, roles) as connection:
+        rows = connection.execute(golden_sql(_told(policy, given), timed=_timed(given))).to_arrow_table()
+    return _complete(rows, golden_schema(policy.entity))
+
+
+def candidates(members: pa.Table, policy: Policy, contacts: pa.Table | None, column: str) -> pa.Table:
+    """Return every candidate for one golden column of one entity, best first.
+
+    Columns: source_record_id, value, since, and the rule by which it lost against the best (null for the best).
+    """
+    with _connection(members, policy, contacts, None) as connection:
+        rows = connection.execute(candidates_sql(policy.choice(column), column)).to_arrow_table()
+    place = rows.schema.get_field_index("since")
+    return rows.set_column(place, "since", rows.column("since").cast(_INSTANT))
+
+
+def _connection(
+    members: pa.Table, policy: Policy, contacts: pa.Table | None, roles: pa.Table | None
+) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    members, contacts = members.select(member_schema(policy.entity).names), _given(contacts, CONTACT_SCHEMA)
+    same_record = pc.binary_join_element_wise(contacts.column("source_ref"), contacts.column("row_key"), "\n")
+    connection.register("members", _ranked(members, members.column("source_ref")))
+    connection.register("contacts", _ranked(contacts, same_record))
+    connection.register("roles", _given(roles, ROLE_SCHEMA))
+    return connection
+
+
+def _told(policy: Policy, given: list[pa.Table]) -> Policy:
+    """Return the choices for which there is any candidate: sources fill few terms, and an empty column costs too."""
+    filled = {name for rows in given for name in rows.column_names if rows.column(name).null_count < rows.num_rows}
+    filled |= CONTACT_SOURCES.keys() - set(ADDRESS) if "value" in filled else set()
+    kept = tuple(choice for choice in policy.choices if filled & {*choice.columns, *choice.compose})
+    return replace(policy, choices=kept)
+
+
+def _timed(given: list[pa.Table]) -> bool:
+    """Tell whether any row knows that one of its terms is older than the row."""
+    return any(rows.column("term_times").null_count < rows.num_rows for rows in given)
+
+
+def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Add the columns for which there was no candidate."""
+    there = set(rows.column_names)
+    columns = [rows.column(f.name).cast(f.type) if f.name in there else pa.nulls(rows.num_rows, f.type) for f in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _given(rows: pa.Table | None, schema: pa.Schema) -> pa.Table:
+    return schema.empty_table() if rows is None else rows.select(schema.names)
+
+
+def _ranked(rows: pa.Table, texts: pa.ChunkedArray) -> pa.Table:
+    """Add ``tie``, the higher the earlier the text; UTC timestamps become plain ones, which need no zone data."""
+    plain = [pa.field(f.name, pa.timestamp("us") if f.type == _INSTANT else f.type) for f in rows.schema]
+    tie = pc.rank(texts, sort_keys="descending", tiebreaker="dense")
+    return rows.cast(pa.schema(plain)).append_column("tie", tie)

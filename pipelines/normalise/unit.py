@@ -1,0 +1,292 @@
+"""One run of normalise over one stream: which landed rows are due, mapped batch by batch, each in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from connectors.sdk.errors import FixConnector
+from connectors.sdk.mapping import BATCH, CompiledStream, MappedBatch, compile_stream, row_schema
+from pipelines.context import StageContext
+from pipelines.landing import SCHEMA, Landing
+from pipelines.normalise import rows as build
+from pipelines.report import StageReport
+from pipelines.store import Lease, WriteTransaction, heads, quarantine, reads, source_rows, tables
+
+_STAGE = "normalise"
+_BATCH_ROWS = 20_000
+_PARTIES = ("person", "organization")
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Landed rows that go through together; ``watermark`` is what is consumed once they are committed."""
+
+    rows: pa.Table
+    watermark: int | None
+
+
+class Unit:
+    """Normalises one stream of one connection under its lease."""
+
+    def __init__(self, context: StageContext, lease: Lease) -> None:
+        assert context.connection is not None
+        assert context.stream is not None
+        self.context, self.lease, self.store = context, lease, context.store
+        self.connection, self.stream = context.connection, context.stream
+        self.folder = self.connection.connector
+        self.mapping = self.folder.mapping
+        self.object = self.folder.manifest.streams[self.stream].object
+        self.landing = Landing(context.config.landing_url)
+        self.counts: Counter[str] = Counter()
+        self.details: dict[str, Counter[str]] = {"unmapped": Counter(), "warnings": Counter()}
+
+    def run(self) -> StageReport:
+        """Consume new segments, then heads that an older mapping version has read."""
+        with self._write() as tx:
+            manifest = self.folder.manifest
+            self.connection_id = reads.register_connection(tx, self.connection.name, manifest.name, manifest.major)
+        self._consume(self._new())
+        self._consume(self._stale())
+        return self._report()
+
+    @cached_property
+    def compiled(self) -> CompiledStream:
+        """The stream's mapping as SQL; a run that finds nothing new never pays for it."""
+        return compile_stream(self.mapping, self.stream, self.store.vocabulary)
+
+    def _write(self) -> AbstractContextManager[WriteTransaction]:
+        return self.store.write(self.lease, cause=self.context.cause, actor=self.context.actor)
+
+    @property
+    def _unit(self) -> str:
+        return f"{self.connection_id}/{self.stream}"
+
+    def _new(self) -> Iterator[_Batch]:
+        """Yield batches of committed rows after the watermark; a commit is never split over two watermarks."""
+        watermark = self.store.watermark(_STAGE, self._unit, tenant_id=self.context.tenant_id)
+        found = heads.segments_after(
+            self.store, self.connection_id, self.stream, watermark, tenant_id=self.context.tenant_id
+        )
+        waiting: list[pa.Table] = []
+        number, last = 0, watermark
+        for seq, segments in groupby(found, key=lambda one: one.change_seq):
+            landed = [self._slice(file, one.segment_id) for one in segments for file in one.files]
+            size = sum(part.num_rows for part in landed)
+            if waiting and number + size > _BATCH_ROWS:
+                yield _Batch(_renumbered(waiting), last)
+                waiting, number = [], 0
+            waiting += landed
+            number, last = number + size, seq
+        if last > watermark:
+            yield _Batch(_renumbered(waiting), last)
+
+    def _slice(self, file: dict[str, int | str], segment_id: int) -> pa.Table:
+        table = self.landing.read(str(file["name"])).slice(int(file["first"]), int(file["rows"]))
+        return table.append_column("segment_id", pa.repeat(pa.scalar(segment_id, pa.int64()), table.num_rows))
+
+    def _stale(self) -> Iterator[_Batch]:
+        """Yield heads read by an older mapping version (all of them with ``full``), file by file."""
+        version = self.mapping.version if not self.context.full else 2**31 - 1
+        found = heads.stale_heads(
+            self.store, self.connection_id, self.object, version, tenant_id=self.context.tenant_id
+        )
+        if found.num_rows == 0:
+            return
+        files = heads.segments(
+            self.store, found.column("segment_id").unique().to_pylist(), tenant_id=self.context.tenant_id
+        )
+        for segment_id, members in _by_segment(found):
+            landed = self.landing.read(str(files[segment_id][0]["name"]))
+            due = landed.filter(pc.is_in(landed.column("ordinal"), value_set=members))
+            due = due.append_column("segment_id", pa.repeat(pa.scalar(segment_id, pa.int64()), due.num_rows))
+            for start in range(0, due.num_rows, _BATCH_ROWS):
+                yield _Batch(_renumbered([due.slice(start, _BATCH_ROWS)]), None)
+
+    def _consume(self, batches: Iterator[_Batch]) -> None:
+        """Map batches and commit what came out; the next part is mapped while one is written.
+
+        A record that was landed twice takes two rounds, each a transaction of its own, so that its history has both.
+        The watermark of a batch is committed with the last of its parts.
+        """
+        waiting: tuple[pa.Table, int | None, Future[MappedBatch]] | None = None
+        with ThreadPoolExecutor(max_workers=1) as mapper:
+            for part, watermark in _parts(batches):
+                present, waiting = waiting, (part, watermark, mapper.submit(self._map, part))
+                self._commit(present)
+            self._commit(waiting)
+
+    def _commit(self, done: tuple[pa.Table, int | None, Future[MappedBatch]] | None) -> None:
+        if done is None:
+            return
+        part, watermark, mapping = done
+        mapped = mapping.result()
+        with self._write() as tx:
+            if part.num_rows:
+                self._store(tx, part, mapped)
+            if watermark is not None:
+                tx.set_watermark(_STAGE, self._unit, watermark)
+        self.context.progress(f"normalise {self._unit}: {self.counts['read']:,} read")
+
+    def _map(self, part: pa.Table) -> MappedBatch:
+        if part.num_rows == 0:
+            return MappedBatch(0, 0, {}, _NOTHING)
+        mapped = self.compiled.run(
+            part.select(BATCH.names), timezone=self.connection.timezone, default_region=self.connection.region
+        )
+        if mapped.read != part.num_rows or mapped.mapped + mapped.quarantine.num_rows != mapped.read:
+            out = f"{mapped.mapped} mapped, {mapped.quarantine.num_rows} bad"
+            what = f"the mapping of {self.stream} lost count: {part.num_rows} in, {out}"
+            raise FixConnector(
+                what,
+                where=str(self.folder.path / "mapping.yaml"),
+                do="report this with the mapping: it is a fault of the compiler",
+            )
+        return mapped
+
+    def _store(self, tx: WriteTransaction, part: pa.Table, mapped: MappedBatch) -> None:
+        good = part.filter(
+            pc.invert(pc.is_in(part.column("ordinal"), value_set=mapped.quarantine.column("ordinal").combine_chunks()))
+        )
+        ids = tx.intern(build.own_refs(good, self.connection_id, self.object, self._main_entity()))
+        self._store_deletes(tx, good, ids)
+        self._store_rows(tx, good, ids, mapped)
+        self._store_quarantine(tx, part, good, mapped)
+        source_rows.mark_mapped(tx, ids.column("source_record_id"), self.mapping.version)
+        self._count(part, mapped)
+
+    def _store_rows(self, tx: WriteTransaction, good: pa.Table, ids: pa.Table, mapped: MappedBatch) -> None:
+        vocabulary, owners = self.store.vocabulary, self._owners()
+        refs = tx.intern(build.stub_refs(mapped.rows, vocabulary, self.connection_id, owners))
+        for name, table in build.stub_contacts(refs).items():
+            if table.num_rows:
+                tx.upsert(tables.metadata.tables[name], table)
+        live = good.filter(pc.equal(good.column("op"), "upsert"))
+        parents = _ids_of(live, ids)
+        source_rows.mark_live(tx, parents.column("source_record_id"))
+        for name in self._emitted():
+            entity = vocabulary.entity(name)
+            table = tables.metadata.tables[name]
+            empty = row_schema(self.store.vocabulary.entity(name)).empty_table()
+            new = build.store_rows(entity, mapped.rows.get(name, empty), good, ids, refs, self.mapping.version)
+            current = (
+                source_rows.current_rows(tx, name, parents.column("source_record_id"))
+                if self._is_timed(name)
+                else new.slice(0, 0)
+            )
+            counts = tx.replace_set(table, parents, build.with_term_times(entity, new, current))
+            self.counts.update(
+                emitted=new.num_rows, written=counts.written, unchanged=counts.unchanged, retired=counts.retired
+            )
+
+    def _store_deletes(self, tx: WriteTransaction, good: pa.Table, ids: pa.Table) -> None:
+        """Retire what deleted records had said; their rows stay with ``deleted_at``, their history too."""
+        gone = good.filter(pc.equal(good.column("op"), "delete"))
+        if gone.num_rows == 0:
+            return
+        owners = _ids_of(gone, ids).append_column("deleted_at", gone.column("record_time"))
+        for name in self._emitted():
+            table = tables.metadata.tables[name]
+            nothing = row_schema(self.store.vocabulary.entity(name)).empty_table()
+            entity = self.store.vocabulary.entity(name)
+            counts = tx.replace_set(
+                table, owners, build.store_rows(entity, nothing, gone, ids, _NO_REFS, self.mapping.version)
+            )
+            self.counts.update(retired=counts.retired)
+        source_rows.mark_deleted(tx, owners)
+        self.counts.update(deleted=gone.num_rows)
+
+    def _store_quarantine(self, tx: WriteTransaction, part: pa.Table, good: pa.Table, mapped: MappedBatch) -> None:
+        bad = build.quarantine_rows(part, mapped.quarantine, self.object, self.mapping.version)
+        quarantine.add(tx, _STAGE, self.connection_id, self.stream, bad)
+        keys = pa.table(
+            {"object": pa.array([self.object] * good.num_rows, pa.string()), "source_key": good.column("source_key")}
+        )
+        quarantine.resolve(tx, _STAGE, self.connection_id, self.stream, keys)
+        if bad.num_rows:
+            seen = tx.intern(build.own_refs(bad, self.connection_id, self.object, self._main_entity()))
+            source_rows.mark_mapped(tx, seen.column("source_record_id"), self.mapping.version)
+
+    def _main_entity(self) -> str | None:
+        names = self._emitted()
+        return next((name for name in names if name in _PARTIES), names[0] if names else None)
+
+    def _emitted(self) -> tuple[str, ...]:
+        return tuple(self.mapping.entities(self.stream))
+
+    def _owners(self) -> dict[str, str | None]:
+        """Which entity the records of each object of this connector are: what a stub of it will become."""
+        owners: dict[str, str | None] = {}
+        for name, spec in self.folder.manifest.streams.items():
+            emitted = list(self.mapping.entities(name))
+            owners[spec.object] = next((one for one in emitted if one in _PARTIES), emitted[0] if emitted else None)
+        return owners
+
+    def _is_timed(self, name: str) -> bool:
+        return self.store.vocabulary.entity(name).kind in build.TIMED_KINDS
+
+    def _count(self, part: pa.Table, mapped: MappedBatch) -> None:
+        self.counts.update(read=part.num_rows, mapped=mapped.mapped, quarantined=mapped.quarantine.num_rows)
+        self.details["unmapped"].update(mapped.unmapped)
+        self.details["warnings"].update(
+            {f"{path}: {reason}": count for (path, reason), count in mapped.warnings.items()}
+        )
+
+    def _report(self) -> StageReport:
+        names = ("read", "mapped", "quarantined", "emitted", "written", "unchanged", "retired", "deleted")
+        return StageReport(
+            stage=_STAGE,
+            connection=self.connection.name,
+            stream=self.stream,
+            counts={name: self.counts[name] for name in names},
+            details={name: dict(found) for name, found in self.details.items() if found},
+        )
+
+
+_NOTHING = SCHEMA.append(pa.field("segment_id", pa.int64())).empty_table()
+_NO_REFS = pa.table(
+    {
+        "object": pa.array([], pa.string()),
+        "source_key": pa.array([], pa.string()),
+        "source_record_id": pa.array([], pa.int64()),
+    }
+)
+
+
+def _parts(batches: Iterator[_Batch]) -> Iterator[tuple[pa.Table, int | None]]:
+    """Yield what one transaction takes, the watermark beside the last part of its batch."""
+    for batch in batches:
+        *first, last = build.in_rounds(batch.rows) or [batch.rows]
+        yield from ((part, None) for part in first)
+        yield last, batch.watermark
+
+
+def _ids_of(rows: pa.Table, ids: pa.Table) -> pa.Table:
+    """Return the ``source_record_id`` of each row, in the rows' order."""
+    by_key = dict(zip(ids.column("source_key").to_pylist(), ids.column("source_record_id").to_pylist(), strict=True))
+    return pa.table(
+        {"source_record_id": pa.array([by_key[key] for key in rows.column("source_key").to_pylist()], pa.int64())}
+    )
+
+
+def _renumbered(parts: list[pa.Table]) -> pa.Table:
+    """Put parts together; ``row_no`` keeps a row's place in its file, ``ordinal`` counts through the batch."""
+    whole = pa.concat_tables(parts or [_NOTHING])
+    whole = whole.append_column("row_no", whole.column("ordinal"))
+    return whole.set_column(whole.column_names.index("ordinal"), "ordinal", pa.array(range(whole.num_rows), pa.int64()))
+
+
+def _by_segment(found: pa.Table) -> Iterator[tuple[int, pa.Array]]:
+    for segment_id in found.column("segment_id").unique().to_pylist():
+        yield (
+            segment_id,
+            found.filter(pc.equal(found.column("segment_id"), segment_id)).column("row_no").combine_chunks(),
+        )

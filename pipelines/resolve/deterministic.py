@@ -1,0 +1,181 @@
+"""Links without a score, and pairs that may never be one party: from identifiers, by the policy's rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.resolve import sql
+from pipelines.resolve.cluster import CERTAIN, Edges
+from pipelines.resolve.features import normal_list
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipelines.resolve.cluster import Ints
+    from pipelines.resolve.features import Feature
+    from pipelines.resolve.rules import LinkRule, Policy
+
+KINDS = ("email", "phone", "social", "website", "identifier")
+_ACROSS_ROLES = ("identifier", "email")
+
+
+def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
+    """Create ``held`` (rid, kind, value, verified) and ``identifier_stats`` (holders and names of each value)."""
+    names = {feature.column for feature in features}
+    con.execute(
+        f"""CREATE OR REPLACE TABLE person_key AS
+        SELECT rid, {_name_key(names)} AS name_key, {_full_key(names)} AS full_key FROM norm"""
+    )
+    con.execute("CREATE OR REPLACE TABLE held (rid INTEGER, kind VARCHAR, value VARCHAR, verified BOOLEAN)")
+    con.execute("CREATE OR REPLACE TABLE sure (rid INTEGER, kind VARCHAR, value VARCHAR)")
+    for kind in KINDS:
+        con.execute(f"INSERT INTO sure {_verified_sql(kind, policy)}")
+    for kind, column in ((feature.kind, feature.column) for feature in features if feature.kind in KINDS):
+        con.execute(
+            f"INSERT INTO held SELECT rid, '{kind}', unnest({column}), false FROM norm WHERE {column} IS NOT NULL"
+        )
+    con.execute(
+        f"""INSERT INTO held SELECT rid, 'identifier', v, false FROM (
+            SELECT source_record_id, unnest({normal_list("identifier", "identifiers", policy)}) AS v
+            FROM match WHERE len(identifiers) > 0
+        ) JOIN norm USING (source_record_id)"""
+    )
+    con.execute(
+        """UPDATE held SET verified = true FROM sure
+        WHERE sure.rid = held.rid AND sure.kind = held.kind AND sure.value = held.value"""
+    )
+    con.execute(
+        """CREATE OR REPLACE TABLE identifier_stats AS
+        SELECT kind, value, count(*)::BIGINT AS holders, count(DISTINCT name_key)::BIGINT AS names,
+        count(DISTINCT full_key)::BIGINT AS spellings
+        FROM held JOIN person_key USING (rid) GROUP BY kind, value HAVING count(*) > 1"""
+    )
+
+
+def _verified_sql(kind: str, policy: Policy) -> str:
+    """Select what a source has verified of a kind (``kind=value`` or ``system=value`` in the column ``verified``)."""
+    own = f"list_filter(verified, lambda q: starts_with(q, '{kind}='))"
+    mine = f"list_transform({own}, lambda q: substr(q, {len(kind) + 2}))"
+    values = normal_list(kind, "verified" if kind == "identifier" else mine, policy)
+    return f"""SELECT rid, '{kind}', v FROM (
+        SELECT source_record_id, unnest({values}) AS v FROM match WHERE len(verified) > 0
+    ) JOIN norm USING (source_record_id)"""
+
+
+def _name_key(names: set[str]) -> str:
+    """Coarse name: survives a typing error, differs between people."""
+    if {"given", "family"} <= names:
+        return f"nullif(concat(left(given, 1), left({sql.phonetic('family')}, 2)), '')"
+    return "left(org, 4)" if "org" in names else "NULL::VARCHAR"
+
+
+def _full_key(names: set[str]) -> str:
+    """Return the whole name with its words sorted; NULL unless it has two words (an organisation: one)."""
+    if {"given", "family"} <= names:
+        return f"{sql.sorted_words(chr(39) + chr(39) + ' || given || ' + chr(39) + ' ' + chr(39) + ' || family')}"
+    return "org_words" if "org_words" in names else "NULL::VARCHAR"
+
+
+def drop_shared_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
+    """Take values that too many different names hold (a kiosk's phone, a school's mailbox) out of the comparison."""
+    for feature in features:
+        if feature.kind in ("email", "phone", "social"):
+            con.execute(_shared_sql(feature, policy.shared_value_names))
+
+
+def _shared_sql(feature: Feature, limit: int) -> str:
+    column = feature.column
+    return f"""
+        UPDATE norm SET {column} = kept.own FROM (
+            SELECT rid, list(value ORDER BY value) FILTER (coalesce(names, 0) <= {limit}) AS own
+            FROM held LEFT JOIN identifier_stats USING (kind, value) WHERE kind = '{feature.kind}'
+            GROUP BY rid HAVING max(coalesce(names, 0)) > {limit}
+        ) kept WHERE kept.rid = norm.rid"""
+
+
+def build_links(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+    """Create ``link`` (l < r, rule): star edges to the smallest source_ref that holds the value, first rule wins."""
+    con.execute("CREATE OR REPLACE TABLE link_all (l INTEGER, r INTEGER, rule VARCHAR, priority INTEGER)")
+    for rule in policy.rules:
+        con.execute(_link_sql(rule))
+    con.execute(
+        """CREATE OR REPLACE TABLE link AS
+        SELECT l, r, arg_min(rule, (priority, rule)) AS rule FROM link_all GROUP BY l, r"""
+    )
+    con.execute("DROP TABLE link_all")
+
+
+def _link_sql(rule: LinkRule) -> str:
+    group = ", full_key" if rule.names == "equal" else ""
+    count = "spellings" if rule.kind == "phone" else "names"
+    across = "" if rule.kind in _ACROSS_ROLES and (rule.verified or rule.kind == "identifier") else "AND one_role"
+    return f"""
+        INSERT INTO link_all
+        WITH v AS (
+            SELECT rid, value, verified, name_key, full_key, norm.is_stub, names
+            FROM held JOIN identifier_stats USING (kind, value) JOIN person_key USING (rid) JOIN norm USING (rid)
+            WHERE kind = '{rule.kind}' AND {count} <= {rule.limit}
+        ), star AS (
+            SELECT *, min(rid) OVER (PARTITION BY value{group}) AS centre FROM v WHERE {_eligible(rule)}
+            UNION ALL
+            SELECT *, min(rid) OVER (PARTITION BY value) AS centre FROM v WHERE names <= 1
+            QUALIFY bool_or(is_stub) OVER (PARTITION BY value)
+        ), keyed AS MATERIALIZED (
+            SELECT s.*, norm.employee FROM star s JOIN norm USING (rid) WHERE centre IS NOT NULL
+        ), edge AS MATERIALIZED (
+            SELECT s.centre AS l, s.rid AS r, {_names_agree(rule)} AS agree, c.employee = s.employee AS one_role
+            FROM keyed s JOIN (SELECT DISTINCT rid, name_key, full_key, employee FROM keyed) c
+            ON c.rid = s.centre AND s.centre < s.rid
+        )
+        SELECT l, r, '{rule.name}', {rule.priority} FROM edge WHERE agree {across}"""
+
+
+def _eligible(rule: LinkRule) -> str:
+    if rule.names == "equal":
+        return "full_key IS NOT NULL"
+    return "verified" if rule.verified else "true"
+
+
+def _names_agree(rule: LinkRule) -> str:
+    if rule.names != "compatible":
+        return "true"
+    return (
+        "(c.full_key IS NULL OR s.full_key IS NULL OR c.name_key = s.name_key "
+        "OR jaro_winkler_similarity(c.full_key, s.full_key) >= 0.85)"
+    )
+
+
+def links(con: duckdb.DuckDBPyConnection) -> Edges:
+    """Return the deterministic links as certain edges."""
+    return _certain(con, "link", CERTAIN)
+
+
+def _certain(con: duckdb.DuckDBPyConnection, table: str, weight: float) -> Edges:
+    found = con.execute(f"SELECT l, r FROM {table} ORDER BY l, r").to_arrow_table()
+    left, right = (found[name].to_numpy().astype(np.int64) for name in ("l", "r"))
+    return Edges(left, right, np.full(len(left), weight))
+
+
+def conflicts(con: duckdb.DuckDBPyConnection, label: Ints, policy: Policy, unreliable: tuple[str, ...] = ()) -> Edges:
+    """Return the pairs inside the clusters of ``label`` that hold different unique identifiers.
+
+    In an ``unreliable`` system (one that the model saw wrong among matches) only verified values separate.
+    """
+    con.register("label_arrow", pa.table({"rid": np.arange(len(label), dtype=np.int32), "cluster": label}))
+    systems = sql.literals(policy.unique_systems)
+    con.execute(
+        f"""CREATE OR REPLACE TABLE conflict AS WITH one AS (
+            SELECT cluster, rid, split_part(value, '=', 1) AS system, list(value) AS all_values, min(value) AS value,
+            bool_or(verified) AS sure FROM held JOIN label_arrow USING (rid)
+            WHERE kind = 'identifier' AND split_part(value, '=', 1) IN {systems} GROUP BY ALL
+        )
+        SELECT DISTINCT a.rid AS l, b.rid AS r FROM one a JOIN one b USING (cluster, system)
+        WHERE a.rid < b.rid AND NOT list_has_any(a.all_values, b.all_values)
+        AND ((a.sure AND b.sure)
+            OR (damerau_levenshtein(a.value, b.value) > {policy.typos} AND system NOT IN {sql.literals(unreliable)}))"""
+    )
+    con.unregister("label_arrow")
+    return _certain(con, "conflict", 0.0)

@@ -1,0 +1,161 @@
+"""Stable ids: a pure function from a partition and what was before to the new crosswalk and the id events.
+
+An entity keeps the id with which it shares most members, ties go to the older id. An id without a cluster was merged
+into the one that took most of its members, or is retired with its last record; it comes back when its members part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
+ACTIVE, MERGED, RETIRED = "active", "merged", "retired"
+MINTED, MERGED_INTO, SPLIT_FROM, REACTIVATED, RETIRE = "minted", "merged_into", "split_from", "reactivated", "retired"
+
+
+@dataclass(frozen=True)
+class IdEvent:
+    """What happened to an id: ``other_id`` is what it was merged into or split from."""
+
+    kind: str
+    entity_id: int
+    other_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The crosswalk (``entity_ids`` beside the partition's records) and what became of ids, in a fixed order."""
+
+    entity_ids: Ints
+    events: tuple[IdEvent, ...] = ()
+    gone: tuple[int, ...] = ()
+    next_id: int = 1
+
+
+@dataclass
+class _Book:
+    """Decisions so far: cluster to id, and events."""
+
+    next_id: int
+    id_of: dict[int, int] = field(default_factory=dict)
+    events: list[IdEvent] = field(default_factory=list)
+
+
+def assign_ids(
+    records: Ints,
+    labels: Ints,
+    crosswalk: Mapping[int, int],
+    former: Mapping[int, Iterable[int]],
+    next_id: int,
+) -> Assignment:
+    """Return the ids of a partition (``labels`` beside ``records``, both in source_ref order).
+
+    ``crosswalk`` is the live id of each record before, ``former`` the inactive ids it once had, ``next_id`` the first
+    number not yet given. Nothing changed gives the same crosswalk and no events.
+    """
+    _, cluster = np.unique(labels, return_inverse=True)
+    before = np.fromiter((crosswalk.get(int(r), 0) for r in records), np.int64, len(records))
+    sizes, held = np.bincount(cluster), Counter(crosswalk.values())
+    low, high = _extremes(cluster, before, len(sizes))
+    settled = (low == high) & (low > 0) & (sizes == np.array([held.get(int(e), 0) for e in low], np.int64))
+    known = {int(r) for r in records}
+    ids = np.where(settled, low, 0)
+    touched = ~settled
+    old = (
+        np.array([bool(former.get(int(r))) for r in records], np.bool_) if former else np.zeros(len(records), np.bool_)
+    )
+    fresh = touched & (high == 0) & (np.bincount(cluster, old, len(sizes)) == 0)
+    members = _members(cluster, before, records, touched & ~fresh)
+    book = _Book(next_id)
+    lost = _place(
+        book, members, {r: e for r, e in crosswalk.items() if r not in known}, former, set(ids[settled].tolist())
+    )
+    for number, entity_id in book.id_of.items():
+        ids[number] = entity_id
+    first = np.flatnonzero(fresh)[np.argsort(_first_row(cluster, len(sizes))[fresh], kind="stable")]
+    ids[first] = np.arange(book.next_id, book.next_id + len(first))
+    minted = [IdEvent(MINTED, int(e)) for e in ids[first]]
+    gone = tuple(sorted(r for r in crosswalk if r not in known))
+    return Assignment(ids[cluster], (*book.events, *lost, *minted), gone, book.next_id + len(first))
+
+
+def _extremes(cluster: Ints, before: Ints, size: int) -> tuple[Ints, Ints]:
+    low, high = np.full(size, np.iinfo(np.int64).max), np.zeros(size, np.int64)
+    np.minimum.at(low, cluster, before)
+    np.maximum.at(high, cluster, before)
+    return low, high
+
+
+def _first_row(cluster: Ints, size: int) -> Ints:
+    first = np.full(size, len(cluster), np.int64)
+    np.minimum.at(first, cluster, np.arange(len(cluster)))
+    return first
+
+
+def _members(cluster: Ints, before: Ints, records: Ints, chosen: NDArray[np.bool_]) -> dict[int, list[tuple[int, int]]]:
+    """(record, earlier id) of each chosen cluster, clusters in the order of their first record."""
+    members: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row in np.flatnonzero(chosen[cluster]):
+        members[int(cluster[row])].append((int(records[row]), int(before[row])))
+    return members
+
+
+def _place(
+    book: _Book,
+    members: Mapping[int, list[tuple[int, int]]],
+    removed: Mapping[int, int],
+    former: Mapping[int, Iterable[int]],
+    settled: set[int],
+) -> list[IdEvent]:
+    shared = {number: Counter(e for _, e in rows if e) for number, rows in members.items()}
+    _claim(book, shared)
+    back = {
+        n: Counter(e for r, _ in rows for e in former.get(r, ())) for n, rows in members.items() if n not in book.id_of
+    }
+    reactivated = _claim(book, back)
+    minted = [number for number in members if number not in book.id_of]
+    for number in minted:
+        book.id_of[number] = book.next_id
+        book.events.append(IdEvent(MINTED, book.next_id))
+        book.next_id += 1
+    book.events += [IdEvent(REACTIVATED, book.id_of[number]) for number in reactivated]
+    in_use = settled | set(book.id_of.values())
+    for number in sorted((*reactivated, *minted)):
+        sources = [e for e in shared[number] if e in in_use]
+        book.events += [IdEvent(SPLIT_FROM, book.id_of[number], e) for e in sorted(sources)]
+    return _lost(book, shared, set(removed.values()), in_use)
+
+
+def _claim(book: _Book, shared: Mapping[int, Counter[int]]) -> list[int]:
+    """Give ids to clusters: most shared members first, then the older id, then the earlier cluster."""
+    claims = sorted((-count, e, n) for n, counts in shared.items() for e, count in counts.items())
+    taken = set(book.id_of.values())
+    placed = []
+    for _, entity_id, number in claims:
+        if entity_id not in taken and number not in book.id_of:
+            book.id_of[number] = entity_id
+            taken.add(entity_id)
+            placed.append(number)
+    return placed
+
+
+def _lost(book: _Book, shared: Mapping[int, Counter[int]], emptied: set[int], in_use: set[int]) -> list[IdEvent]:
+    """Ids that no cluster has any more: merged into the heir of most of their members, or retired."""
+    heirs: dict[int, tuple[int, int]] = {}
+    for number, counts in shared.items():
+        for entity_id, count in counts.items():
+            if entity_id not in in_use:
+                claim = (-count, book.id_of[number])
+                heirs[entity_id] = min(heirs.get(entity_id, claim), claim)
+    merged = [IdEvent(MERGED_INTO, e, heir) for e, (_, heir) in sorted(heirs.items())]
+    return merged + [IdEvent(RETIRE, e) for e in sorted(emptied - in_use - heirs.keys())]

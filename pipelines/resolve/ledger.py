@@ -1,0 +1,212 @@
+"""Write what a resolution found: only differences, evidence append-only, every transaction short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.resolve import ids
+from pipelines.resolve.engine import connect
+from pipelines.store import identity, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from pipelines.context import StageContext
+    from pipelines.resolve.engine import Resolution
+    from pipelines.resolve.ids import Assignment
+    from pipelines.store import Lease, WriteTransaction
+
+ROWS_PER_WRITE = 20_000
+_EVIDENCE_KEY = ("left_id", "right_id", "kind", "rule", "judgement", "weight", "model_id")
+_STATUS = {ids.MINTED: ids.ACTIVE, ids.REACTIVATED: ids.ACTIVE, ids.MERGED_INTO: ids.MERGED, ids.RETIRE: ids.RETIRED}
+
+
+@dataclass(frozen=True)
+class Written:
+    """Rows that differed and rows that did not."""
+
+    written: int = 0
+    unchanged: int = 0
+
+
+class Ledger:
+    """Writes one entity's resolution under the stage's lease."""
+
+    def __init__(self, context: StageContext, entity: str, lease: Lease) -> None:
+        self._context, self._entity, self._lease = context, entity, lease
+        self._store, self._tenant = context.store, context.tenant_id
+
+    def write_evidence(self, resolution: Resolution, model_id: int) -> Written:
+        """Append new evidence and close what no longer holds."""
+        new, gone, kept = self._evidence_changes(resolution.evidence, model_id)
+        for start in range(0, new.num_rows, ROWS_PER_WRITE):
+            with self._writing() as tx:
+                part = new.slice(start, ROWS_PER_WRITE)
+                first = tx.allocate("evidence", part.num_rows)
+                numbers = pa.array(range(first, first + part.num_rows), pa.int64())
+                entity = pa.repeat(pa.scalar(self._entity), part.num_rows)
+                tx.insert(tables.evidence, part.append_column("evidence_id", numbers).append_column("entity", entity))
+        for start in range(0, len(gone), ROWS_PER_WRITE):
+            with self._writing() as tx:
+                identity.close_evidence(tx, gone.slice(start, ROWS_PER_WRITE))
+        return Written(new.num_rows + len(gone), kept)
+
+    def write_assignment(self, resolution: Resolution, crosswalk: Mapping[int, int], assignment: Assignment) -> Written:
+        """Write changed links together with what became of the ids that they concern."""
+        records, entity_ids = resolution.source_record_ids, assignment.entity_ids
+        before = np.fromiter((crosswalk.get(int(r), 0) for r in records), np.int64, len(records))
+        changed = np.flatnonzero(before != entity_ids)
+        order = changed[np.argsort(entity_ids[changed], kind="stable")]
+        events = sorted(assignment.events, key=_group)
+        for rows, part in _portions(entity_ids[order], events):
+            with self._writing() as tx:
+                self._write_events(tx, part)
+                self._write_links(tx, records[order[rows]], entity_ids[order[rows]])
+        if assignment.gone:
+            with self._writing() as tx:
+                tx.delete(tables.crosswalk, pa.table({"source_record_id": pa.array(assignment.gone, pa.int64())}))
+        return Written(len(order) + len(assignment.gone), len(records) - len(order))
+
+    def write_stats(self, resolution: Resolution) -> Written:
+        """Keep how many records and names hold each shared value, by the hash of the value."""
+        rows = _stats_rows(resolution.identifier_stats, self._entity)
+        known = identity.known_stats(self._store, self._tenant, self._entity)
+        stale = _missing(known, rows)
+        counts = Written()
+        for start in range(0, rows.num_rows, ROWS_PER_WRITE):
+            with self._writing() as tx:
+                done = tx.upsert(tables.identifier_stats, rows.slice(start, ROWS_PER_WRITE))
+                counts = Written(counts.written + done.written, counts.unchanged + done.unchanged)
+        if stale.num_rows:
+            with self._writing() as tx:
+                tx.delete(tables.identifier_stats, stale)
+        return counts
+
+    def _writing(self) -> AbstractContextManager[WriteTransaction]:
+        return self._store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
+
+    def _evidence_changes(self, found: pa.Table, model_id: int) -> tuple[pa.Table, pa.Array, int]:
+        con = connect()
+        try:
+            con.register("found", found)
+            con.register("open", identity.open_evidence(self._store, self._tenant, self._entity))
+            con.execute(
+                f"""CREATE VIEW named AS
+                SELECT *, CASE WHEN kind = 'scored' THEN {model_id:d} END::BIGINT AS model_id FROM found"""
+            )
+            same = " AND ".join(f"n.{c} IS NOT DISTINCT FROM o.{c}" for c in _EVIDENCE_KEY[2:])
+            on = f"n.left_id = o.left_id AND n.right_id = o.right_id AND {same}"
+            new = con.execute(
+                f"""SELECT {", ".join(_EVIDENCE_KEY)} FROM named n ANTI JOIN open o ON {on}
+                ORDER BY left_id, right_id, kind, rule"""
+            ).to_arrow_table()
+            gone = con.execute(f"SELECT evidence_id FROM open o ANTI JOIN named n ON {on} ORDER BY 1").to_arrow_table()
+        finally:
+            con.close()
+        return new, gone["evidence_id"].combine_chunks(), found.num_rows - new.num_rows
+
+    def _write_links(
+        self,
+        tx: WriteTransaction,
+        records: np.ndarray[tuple[int], np.dtype[np.int64]],
+        entity_ids: np.ndarray[tuple[int], np.dtype[np.int64]],
+    ) -> None:
+        entity = pa.repeat(pa.scalar(self._entity), len(records))
+        tx.upsert(tables.crosswalk, pa.table({"source_record_id": records, "entity": entity, "entity_id": entity_ids}))
+
+    def _write_events(self, tx: WriteTransaction, events: list[ids.IdEvent]) -> None:
+        if not events:
+            return
+        first = tx.allocate("id_event", len(events))
+        rows = [
+            {
+                "id_event_id": first + n,
+                "entity": self._entity,
+                "kind": e.kind,
+                "entity_id": e.entity_id,
+                "other_id": e.other_id,
+            }
+            for n, e in enumerate(events)
+        ]
+        schema = pa.schema(
+            [
+                ("id_event_id", pa.int64()),
+                ("entity", pa.string()),
+                ("kind", pa.string()),
+                ("entity_id", pa.int64()),
+                ("other_id", pa.int64()),
+            ]
+        )
+        tx.insert(tables.id_event, pa.Table.from_pylist(rows, schema))
+        self._write_states(tx, [e for e in events if e.kind in _STATUS])
+
+    def _write_states(self, tx: WriteTransaction, events: list[ids.IdEvent]) -> None:
+        minted = [e.entity_id for e in events if e.kind == ids.MINTED]
+        changed = [e for e in events if e.kind != ids.MINTED]
+        if minted:
+            n = len(minted)
+            rows = pa.table(
+                {
+                    "entity_id": pa.array(minted, pa.int64()),
+                    "entity": pa.repeat(pa.scalar(self._entity), n),
+                    "status": pa.repeat(pa.scalar(ids.ACTIVE), n),
+                    "current_id": pa.nulls(n, pa.int64()),
+                    "minted_seq": pa.repeat(pa.scalar(tx.change_seq, pa.int64()), n),
+                }
+            )
+            tx.insert(tables.entity_id, rows)
+        if changed:
+            current = [e.other_id if e.kind == ids.MERGED_INTO else None for e in changed]
+            states = {
+                "entity_id": pa.array([e.entity_id for e in changed], pa.int64()),
+                "status": pa.array([_STATUS[e.kind] for e in changed]),
+                "current_id": pa.array(current, pa.int64()),
+            }
+            tx.upsert(tables.entity_id, pa.table(states))
+
+
+def _group(event: ids.IdEvent) -> tuple[int, str, int]:
+    """Return the live id that an event belongs to, so that it is written with that id's links."""
+    owner = event.other_id if event.kind == ids.MERGED_INTO and event.other_id else event.entity_id
+    return owner, event.kind, event.entity_id
+
+
+def _portions(
+    entity_ids: np.ndarray[tuple[int], np.dtype[np.int64]], events: list[ids.IdEvent]
+) -> list[tuple[slice, list[ids.IdEvent]]]:
+    """Cut changed links (ordered by id) and events into short transactions; one id's rows stay together."""
+    owners = np.array([_group(event)[0] for event in events], np.int64)
+    portions, row, event = [], 0, 0
+    while row < len(entity_ids) or event < len(events):
+        end = min(row + ROWS_PER_WRITE, len(entity_ids))
+        while end < len(entity_ids) and entity_ids[end] == entity_ids[end - 1]:
+            end += 1
+        last = end >= len(entity_ids)
+        upto = len(events) if last else int(np.searchsorted(owners, entity_ids[end - 1], "right"))
+        portions.append((slice(row, end), events[event:upto]))
+        row, event = end, upto
+    return portions
+
+
+def _stats_rows(found: pa.Table, entity: str) -> pa.Table:
+    con = connect()
+    try:
+        con.register("found", found)
+        return con.execute(
+            f"SELECT '{entity}' AS entity, kind AS system, md5(value) AS value_hash, holders AS records, names, "
+            "blocked FROM found WHERE names > 1 ORDER BY ALL"
+        ).to_arrow_table()
+    finally:
+        con.close()
+
+
+def _missing(known: pa.Table, rows: pa.Table) -> pa.Table:
+    """Keys that are stored and not found any more."""
+    have = set(zip(rows["system"].to_pylist(), rows["value_hash"].to_pylist(), strict=True))
+    pairs = zip(known["system"].to_pylist(), known["value_hash"].to_pylist(), strict=True)
+    return known.filter(pa.array([pair not in have for pair in pairs], pa.bool_())) if known.num_rows else known

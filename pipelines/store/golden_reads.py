@@ -1,0 +1,178 @@
+"""What survivorship reads: the members of golden entities, their contact points and roles, and which entities changed.
+
+Every function takes the entities either as ids or as a span of ids (``None`` = no bound), so that a run over everything
+reads spans and a run over changes reads only these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, func, select, union
+
+from pipelines.store.tables import connection, counter, crosswalk, crosswalk_version, metadata, picked, source_record
+from pipelines.store.tables import entity_id as identity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from sqlalchemy import ColumnElement, FromClause, Select, Table
+
+    from pipelines.store.store import Store
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which golden entities: of one tenant and kind; those in ``ids``, else those from ``first`` to ``last``."""
+
+    tenant_id: int
+    entity: str
+    ids: pa.Array | None = None
+    first: int | None = None
+    last: int | None = None
+
+    def where(self) -> list[ColumnElement[bool]]:
+        """Return the conditions on the crosswalk."""
+        parts = [crosswalk.c.tenant_id == self.tenant_id, crosswalk.c.entity == self.entity]
+        if self.ids is not None:
+            parts.append(crosswalk.c.entity_id.in_(select(picked.c.id)))
+        if self.first is not None:
+            parts.append(crosswalk.c.entity_id >= self.first)
+        if self.last is not None:
+            parts.append(crosswalk.c.entity_id <= self.last)
+        return parts
+
+
+def members(store: Store, scope: Scope, terms: Sequence[str]) -> pa.Table:
+    """Return one row per live source record or stub of the entities, with the given terms (null for a stub)."""
+    rows = metadata.tables[scope.entity]
+    alive = and_(_same_record(rows), rows.c.deleted_at.is_(None))
+    source = crosswalk.join(source_record, _same_record(source_record)).outerjoin(rows, alive)
+    statement = select(
+        crosswalk.c.entity_id, crosswalk.c.source_record_id, *_reference(), source_record.c.is_stub,
+        rows.c.row_key, rows.c.record_time, rows.c.term_times, *(rows.c[term] for term in terms),
+    )  # fmt: skip
+    live = source_record.c.deleted_at.is_(None), source_record.c.is_stub | rows.c.row_key.is_not(None)
+    return store.read_arrow(statement.select_from(source).where(*scope.where(), *live), ids=scope.ids)
+
+
+def contacts(store: Store, scope: Scope, kinds: Sequence[str], columns: Sequence[str]) -> pa.Table:
+    """Return the live contact points of the entities; one that the source says has ended is left out.
+
+    ``value`` is the normal form where there is one.
+    """
+    rows = metadata.tables["contact_point"]
+    statement = select(
+        crosswalk.c.entity_id, rows.c.source_record_id, rows.c.row_key, rows.c.record_time, rows.c.term_times,
+        func.coalesce(rows.c.value_norm, rows.c.value).label("value"), *(rows.c[column] for column in columns),
+    ).select_from(_parties(rows))  # fmt: skip
+    live = rows.c.deleted_at.is_(None), rows.c.valid_to.is_(None), rows.c.kind.in_(kinds)
+    return store.read_arrow(statement.where(*scope.where(), *live), ids=scope.ids)
+
+
+def references(store: Store, tenant_id: int, records: pa.Array) -> pa.Table:
+    """Return connection_id, object and source_key of the source records with these ids."""
+    mine = source_record.c.tenant_id == tenant_id, source_record.c.source_record_id.in_(select(picked.c.id))
+    return store.read_arrow(select(source_record.c.source_record_id, *_reference()).where(*mine), ids=records)
+
+
+def roles(store: Store, scope: Scope) -> pa.Table:
+    """Return the roles (entity_id, role) that the entities play and that no source says have ended."""
+    rows = metadata.tables["party_role"]
+    statement = select(crosswalk.c.entity_id, rows.c.role).distinct().select_from(_parties(rows))
+    live = rows.c.deleted_at.is_(None), rows.c.valid_to.is_(None)
+    return store.read_arrow(statement.where(*scope.where(), *live), ids=scope.ids)
+
+
+def connections(store: Store, tenant_id: int) -> dict[str, tuple[str, str]]:
+    """Return the name and the connector of every connection, by its id."""
+    found = connection.c
+    rows = store.read(select(found.connection_id, found.name, found.connector).where(found.tenant_id == tenant_id))
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def entity_ids(store: Store, tenant_id: int, entity: str) -> pa.Array:
+    """Return the ids of all entities that have members or a golden row, in order, once each."""
+    golden = metadata.tables[f"golden_{entity}"]
+    mine = select(crosswalk.c.entity_id).where(crosswalk.c.tenant_id == tenant_id, crosswalk.c.entity == entity)
+    return _ids(store, union(mine, select(golden.c.entity_id).where(golden.c.tenant_id == tenant_id)))
+
+
+def changed_entity_ids(store: Store, tenant_id: int, entity: str, since: int) -> pa.Array:
+    """Return the ids of the entities whose links or member rows changed after ``since``, in order, once each."""
+    rows, points, played = (metadata.tables[name] for name in (entity, "contact_point", "party_role"))
+    gained = select(crosswalk.c.entity_id).where(crosswalk.c.change_seq > since, *_mine(crosswalk, tenant_id, entity))
+    lost = select(crosswalk_version.c.entity_id).where(
+        crosswalk_version.c.known_to > since, *_mine(crosswalk_version, tenant_id, entity)
+    )
+    linked = _mine(crosswalk, tenant_id, entity)
+    told = [
+        select(crosswalk.c.entity_id).select_from(source).where(table.c.change_seq > since, *linked)
+        for table, source in (
+            (source_record, crosswalk.join(source_record, _same_record(source_record))),
+            (rows, crosswalk.join(rows, _same_record(rows))),
+            (points, crosswalk.join(points, _party_of(points))),
+            (played, crosswalk.join(played, _party_of(played))),
+        )
+    ]
+    left = [_left_party(name, tenant_id, entity, since) for name in ("contact_point", "party_role")]
+    return _ids(store, union(gained, lost, *told, *left))
+
+
+def last_change(store: Store, tenant_id: int) -> int:
+    """Return the ``change_seq`` up to which everything committed can be seen."""
+    rows = store.read(select(counter.c.value).where(counter.c.tenant_id == tenant_id, counter.c.name == "change_seq"))
+    return int(rows[0][0]) if rows else 0
+
+
+def current_id(store: Store, tenant_id: int, entity: str, number: int) -> int | None:
+    """Return the id that an old or present id of an entity stands for now; ``None`` if there is none."""
+    seen = {number}
+    while True:
+        mine = identity.c.tenant_id == tenant_id, identity.c.entity == entity, identity.c.entity_id == number
+        rows = store.read(select(identity.c.current_id).where(*mine))
+        if not rows:
+            return None
+        following = rows[0][0]
+        if following is None or following in seen:
+            return number
+        number = following
+        seen.add(number)
+
+
+def _left_party(name: str, tenant_id: int, entity: str, since: int) -> Select[Any]:
+    """Entities whose contact point or role went to another party: the old party stands in the superseded row."""
+    version = metadata.tables[f"{name}_version"]
+    source = crosswalk.join(version, _party_of(version))
+    mine = _mine(crosswalk, tenant_id, entity)
+    return select(crosswalk.c.entity_id).select_from(source).where(version.c.known_to > since, *mine)
+
+
+def _mine(table: Table, tenant_id: int, entity: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return table.c.tenant_id == tenant_id, table.c.entity == entity
+
+
+def _same_record(table: Table) -> ColumnElement[bool]:
+    return and_(crosswalk.c.tenant_id == table.c.tenant_id, crosswalk.c.source_record_id == table.c.source_record_id)
+
+
+def _party_of(rows: Table) -> ColumnElement[bool]:
+    return and_(crosswalk.c.tenant_id == rows.c.tenant_id, crosswalk.c.source_record_id == rows.c.party)
+
+
+def _parties(rows: Table) -> FromClause:
+    """Crosswalk ⋈ rows on the party; ``+ 0`` keeps SQLite from reading all rows of the tenant first."""
+    same_tenant = rows.c.tenant_id == crosswalk.c.tenant_id + 0
+    return crosswalk.join(rows, and_(same_tenant, rows.c.party == crosswalk.c.source_record_id))
+
+
+def _reference() -> tuple[ColumnElement[str], ...]:
+    return source_record.c.connection_id, source_record.c.object, source_record.c.source_key
+
+
+def _ids(store: Store, statement: Any) -> pa.Array:
+    inner = statement.subquery()
+    ordered = select(inner.c.entity_id).order_by(inner.c.entity_id)
+    return store.read_arrow(ordered).column("entity_id").combine_chunks()

@@ -1,0 +1,307 @@
+"""The fixed tables of the master store; the vocabulary's tables are in ``entity_tables``.
+
+Every table begins with ``tenant_id`` and ends with ``change_seq`` (the number of the write transaction that wrote the
+row), ``actor`` and ``cause``. On SQLite the tables of ``control`` live in a file of their own beside the store.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
+
+from pipelines.store.types import Amount, Instant, Json, NfcText, TextList
+
+if TYPE_CHECKING:
+    from sqlalchemy.types import TypeEngine
+
+__all__ = ["Amount", "Instant", "Json", "NfcText", "TextList", "control", "fixed_table", "metadata", "picked"]
+
+_NAMES = {
+    "pk": "pk_%(table_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+}
+metadata = MetaData(naming_convention=_NAMES)
+control = MetaData(naming_convention=_NAMES)
+
+BIG = BigInteger
+BOOL = Boolean
+BYTES = LargeBinary
+FLOAT = Float(53)
+INSTANT = Instant
+JSON = Json
+SMALL = Integer
+TEXT = NfcText
+
+
+def column(name: str, kind: type[TypeEngine[Any]] | TypeEngine[Any], *, required: bool = False) -> Column[Any]:
+    """Return a nullable column, or a required one."""
+    return Column(name, kind, nullable=not required)
+
+
+def fixed_table(name: str, key: list[Column[Any]], *rest: Any, home: MetaData = metadata, **options: Any) -> Table:
+    """Return a table whose key is ``tenant_id`` plus ``key`` and which says who changed each row, when and why."""
+    for part in key:
+        part.primary_key, part.nullable = True, False
+    columns = [part for part in rest if isinstance(part, Column)]
+    others = [part for part in rest if not isinstance(part, Column)]
+    return Table(name, home, tenant_column(), *key, *columns, *change_columns(), *others, **options)
+
+
+def tenant_column() -> Column[Any]:
+    """Return the first column of every key."""
+    return Column("tenant_id", BIG, primary_key=True, autoincrement=False)
+
+
+def change_columns() -> tuple[Column[Any], ...]:
+    """Return the columns that say by which transaction, by whom and why a row was written."""
+    return column("change_seq", BIG, required=True), column("actor", TEXT), column("cause", TEXT)
+
+
+def _key(name: str, kind: type[TypeEngine[Any]] = BIG) -> Column[Any]:
+    return Column(name, kind, nullable=False, autoincrement=False)
+
+
+# --- the store itself ---------------------------------------------------------------------------------------------
+counter = Table(
+    "counter", metadata, tenant_column(), Column("name", TEXT, primary_key=True), column("value", BIG, required=True)
+)
+fence = Table(
+    "fence", metadata, tenant_column(), Column("scope", TEXT, primary_key=True), column("fence", BIG, required=True)
+)
+store_info = Table(
+    "store_info",
+    metadata,
+    tenant_column(),
+    Column("name", TEXT, primary_key=True),
+    column("value", TEXT, required=True),
+)
+stage_watermark = fixed_table(
+    "stage_watermark", [_key("stage", TEXT), _key("unit", TEXT)], column("watermark", BIG, required=True)
+)
+
+# Ids handed to one reading or writing transaction; a TEMP table of that name exists only inside it.
+picked = Table("picked", MetaData(), Column("id", BIG, nullable=False))
+
+# --- connections and reads ----------------------------------------------------------------------------------------
+connection = fixed_table(
+    "connection",
+    [_key("connection_id", TEXT)],
+    column("name", TEXT, required=True),
+    column("connector", TEXT, required=True),
+    column("connector_major", SMALL, required=True),
+    UniqueConstraint("tenant_id", "name"),
+)
+load = fixed_table(
+    "load",
+    [_key("load_id")],
+    column("connection_id", TEXT, required=True),
+    column("stream", TEXT, required=True),
+    column("status", TEXT, required=True),
+    column("completeness", TEXT),
+    column("started_at", INSTANT, required=True),
+    column("finished_at", INSTANT),
+    Index(None, "tenant_id", "connection_id", "stream"),
+)
+SEGMENT_COUNTS = ("wire", "loaded", "unchanged", "duplicate", "filtered", "quarantined")
+read = fixed_table(
+    "read",
+    [_key("read_id")],
+    column("load_id", BIG, required=True),
+    column("connection_id", TEXT, required=True),
+    column("stream", TEXT, required=True),
+    column("partition", TEXT, required=True),
+    column("kind", TEXT, required=True),
+    column("status", TEXT, required=True),
+    column("completeness", TEXT),
+    column("reason", TEXT),
+    column("resumed", BOOL, required=True),
+    column("cursor", TEXT),
+    column("started_seq", BIG, required=True),
+    column("finished_seq", BIG),
+    Index(None, "tenant_id", "load_id"),
+)
+segment = fixed_table(
+    "segment",
+    [_key("segment_id")],
+    column("read_id", BIG, required=True),
+    column("load_id", BIG, required=True),
+    column("connection_id", TEXT, required=True),
+    column("stream", TEXT, required=True),
+    column("partition", TEXT, required=True),
+    column("object", TEXT, required=True),
+    column("files", JSON, required=True),
+    column("records", BIG, required=True),
+    column("fence", BIG, required=True),
+    column("position", JSON),
+    *(column(name, BIG, required=True) for name in SEGMENT_COUNTS),
+    Index(None, "tenant_id", "connection_id", "stream", "change_seq"),
+)
+partition_state = fixed_table(
+    "partition_state",
+    [_key("connection_id", TEXT), _key("stream", TEXT), _key("partition", TEXT)],
+    column("cursor", TEXT),
+    column("open_read_id", BIG),
+    column("kind", TEXT),
+    column("position", JSON),
+    column("parent_hash", TEXT),
+    column("completeness", TEXT),
+    column("complete_read_id", BIG),
+)
+source_record = fixed_table(
+    "source_record",
+    [_key("source_record_id")],
+    column("connection_id", TEXT, required=True),
+    column("object", TEXT, required=True),
+    column("source_key", TEXT, required=True),
+    column("entity", TEXT),
+    column("is_stub", BOOL, required=True),
+    column("deleted_at", INSTANT),
+    UniqueConstraint("tenant_id", "connection_id", "object", "source_key"),
+    Index(None, "tenant_id", "change_seq"),
+)
+raw_head = fixed_table(
+    "raw_head",
+    [_key("source_record_id")],
+    column("segment_id", BIG, required=True),
+    column("row_no", BIG, required=True),
+    column("hash", TEXT, required=True),
+    column("op", TEXT, required=True),
+    column("record_time", INSTANT),
+    column("mapping_version", SMALL),
+    column("last_read", BIG, required=True),
+    Index(None, "tenant_id", "segment_id"),
+)
+quarantine = fixed_table(
+    "quarantine",
+    [_key("quarantine_id")],
+    column("stage", TEXT, required=True),
+    column("connection_id", TEXT, required=True),
+    column("stream", TEXT, required=True),
+    column("object", TEXT),
+    column("source_key", TEXT),
+    column("reason", TEXT, required=True),
+    column("path", TEXT),
+    column("raw", BYTES),
+    column("parent", BYTES),
+    column("raw_hash", TEXT),
+    column("mapping_version", SMALL),
+    column("segment_id", BIG),
+    column("row_no", BIG),
+    column("resolved_seq", BIG),
+    Index(None, "tenant_id", "connection_id", "stream"),
+)
+
+# --- identity -----------------------------------------------------------------------------------------------------
+match_model = fixed_table(
+    "match_model",
+    [_key("model_id")],
+    column("entity", TEXT, required=True),
+    column("settings", JSON, required=True),
+    column("report", JSON),
+)
+evidence = fixed_table(
+    "evidence",
+    [_key("evidence_id")],
+    column("entity", TEXT, required=True),
+    column("left_id", BIG, required=True),
+    column("right_id", BIG, required=True),
+    column("kind", TEXT, required=True),
+    column("rule", TEXT),
+    column("judgement", TEXT, required=True),
+    column("weight", FLOAT),
+    column("model_id", BIG),
+    column("known_from", BIG, required=True),
+    column("known_to", BIG),
+    Index(None, "tenant_id", "left_id"),
+    Index(None, "tenant_id", "right_id"),
+)
+CROSSWALK_COLUMNS = ("entity", "source_record_id", "entity_id")
+crosswalk = fixed_table(
+    "crosswalk",
+    [_key("source_record_id")],
+    column("entity", TEXT, required=True),
+    column("entity_id", BIG, required=True),
+    column("known_from", BIG, required=True),
+    Index(None, "tenant_id", "entity_id"),
+    Index(None, "tenant_id", "change_seq"),
+)
+crosswalk_version = fixed_table(
+    "crosswalk_version",
+    [_key("source_record_id"), _key("known_from")],
+    column("entity", TEXT, required=True),
+    column("entity_id", BIG, required=True),
+    column("known_to", BIG, required=True),
+)
+entity_id = fixed_table(
+    "entity_id",
+    [_key("entity_id")],
+    column("entity", TEXT, required=True),
+    column("status", TEXT, required=True),
+    column("current_id", BIG),
+    column("minted_seq", BIG, required=True),
+)
+id_event = fixed_table(
+    "id_event",
+    [_key("id_event_id")],
+    column("entity", TEXT, required=True),
+    column("kind", TEXT, required=True),
+    column("entity_id", BIG, required=True),
+    column("other_id", BIG),
+    column("detail", JSON),
+    Index(None, "tenant_id", "entity_id"),
+)
+identifier_stats = fixed_table(
+    "identifier_stats",
+    [_key("entity", TEXT), _key("system", TEXT), _key("value_hash", TEXT)],
+    column("records", BIG, required=True),
+    column("names", BIG),
+    column("blocked", BOOL),
+)
+suppression = fixed_table("suppression", [_key("kind", TEXT), _key("keyed_hash", TEXT)])
+
+# --- control: who is writing, tokens, quota (control.db on SQLite) --------------------------------------------------
+lease = Table(
+    "lease",
+    control,
+    tenant_column(),
+    Column("scope", TEXT, primary_key=True),
+    column("fence", BIG, required=True),
+    column("holder", TEXT),
+    column("host", TEXT),
+    column("boot_id", TEXT),
+    column("pid", BIG),
+    column("pid_started", TEXT),
+    column("acquired_at", INSTANT),
+    column("heartbeat_at", INSTANT),
+)
+token = Table(
+    "token",
+    control,
+    tenant_column(),
+    Column("connection_id", TEXT, primary_key=True),
+    column("version", BIG, required=True),
+    column("value", JSON, required=True),
+)
+quota = Table(
+    "quota",
+    control,
+    tenant_column(),
+    Column("account", TEXT, primary_key=True),
+    column("window_started_at", INSTANT, required=True),
+    column("used", BIG, required=True),
+    column("blocked_until", INSTANT),
+)

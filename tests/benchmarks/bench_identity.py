@@ -1,0 +1,42 @@
+"""Accuracy and cost of identity on every data set at hand: ``python -m tests.benchmarks.bench_identity [NAME…]``.
+
+Each set runs in a process of its own, so that its peak memory is its own. No set has a setting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SHARED = Path(os.environ.get("UNISONO_SHARED", Path(__file__).parents[3] / "shared")) / "identity"
+COLUMNS = (
+    "pairwise_f1",
+    "pairwise_precision",
+    "pairwise_recall",
+    "b3_f1",
+    "clusters",
+    "largest_cluster",
+    "seconds",
+    "peak_memory_mb",
+)
+
+
+def main(names: list[str]) -> None:
+    print(f"{'name':18}", *(f"{name:>18}" for name in COLUMNS))
+    for folder in sorted(path for path in SHARED.iterdir() if path.is_dir() and (not names or path.name in names)):
+        line = run_apart(folder)
+        print(f"{folder.name:18}", *(f"{line[name]:>18}" for name in COLUMNS), flush=True)
+
+
+def run_apart(folder: Path) -> dict[str, float]:
+    """Run one set in a child process and return its last line."""
+    code = "import json, sys, pathlib; from pipelines.resolve import bench_identity as b; print(json.dumps(b(pathlib.Path(sys.argv[1]))))"
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,47 @@
+"""What every test gets: no network, no telemetry, no leftovers of the user's own configuration."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.store import Store
+from tests import _network
+from tests._hub import Hub, make_hub
+from tests._stores import (  # noqa: F401  fixtures
+    _postgres_shared,
+    _sqlite_template,
+    postgres_empty_url,
+    postgres_server,
+    postgres_store,
+    postgres_url,
+    sqlite_store,
+    sqlite_url,
+    store,
+    store_url,
+)
+
+_network.block()
+os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the caller's hub: a test names its own."""
+    monkeypatch.delenv("UNISONO_CONFIG", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub with the toy connector; runs a test on SQLite and on PostgreSQL."""
+    return make_hub(tmp_path, store, monkeypatch)
+
+
+@pytest.fixture
+def sqlite_hub(tmp_path: Path, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> Hub:
+    """A hub with the toy connector on SQLite."""
+    return make_hub(tmp_path, sqlite_store, monkeypatch)

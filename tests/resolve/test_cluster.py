@@ -1,0 +1,75 @@
+"""Clusters: no chain of plausible pairs merges records that contradict each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.resolve import cluster
+from pipelines.resolve.cluster import Edges
+
+
+def edges(*pairs: tuple[int, int, float]) -> Edges:
+    left, right, weight = zip(*pairs, strict=True) if pairs else ((), (), ())
+    return Edges(np.array(left, np.int64), np.array(right, np.int64), np.array(weight, np.float64))
+
+
+def partition(
+    rows: int, scored: Edges, everything: Edges, certain: Edges | None = None, forbidden: Edges | None = None
+) -> list[int]:
+    def score_all(left: np.ndarray, right: np.ndarray) -> Edges:
+        wanted = set(zip(left.tolist(), right.tolist(), strict=True))
+        found = zip(everything.left.tolist(), everything.right.tolist(), strict=True)
+        return everything.where(np.array([pair in wanted for pair in found], np.bool_))
+
+    against = forbidden or Edges.none()
+    return cluster.partition(rows, scored, certain or Edges.none(), lambda _: against, 0.0, score_all).tolist()
+
+
+def test_bridge_between_two_people_is_cut() -> None:
+    strong = edges((0, 1, 8), (0, 2, 8), (1, 2, 8), (3, 4, 8), (3, 5, 8), (4, 5, 8))
+    bridge = edges((2, 3, 1))
+    against = edges(*((a, b, -9) for a in (0, 1, 2) for b in (3, 4, 5) if (a, b) != (2, 3)))
+
+    labels = partition(6, strong.plus(bridge), strong.plus(bridge).plus(against))
+
+    assert labels == [0, 0, 0, 3, 3, 3]
+
+
+def test_chain_holds_where_nothing_contradicts() -> None:
+    chain = edges((0, 1, 6), (1, 2, 6))
+
+    assert partition(3, chain, chain.plus(edges((0, 2, -1)))) == [0, 0, 0]
+
+
+def test_forbidden_pair_is_never_in_one_cluster() -> None:
+    full = edges((0, 1, 9), (0, 2, 9), (1, 2, 8))
+
+    labels = partition(3, full, full, forbidden=edges((1, 2, 0)))
+
+    assert labels[1] != labels[2]
+
+
+def test_certain_edge_links_despite_a_poor_score() -> None:
+    assert partition(2, edges(), edges((0, 1, -3)), certain=edges((0, 1, cluster.CERTAIN))) == [0, 0]
+
+
+def test_clusters_do_not_depend_on_edge_order() -> None:
+    rng = np.random.default_rng(5)
+    pairs = [(a, b, float(rng.integers(-6, 9))) for a in range(12) for b in range(a + 1, 12)]
+    linked = [pair for pair in pairs if pair[2] >= 0]
+    expected = partition(12, edges(*linked), edges(*pairs))
+
+    for _ in range(5):
+        shuffled = [linked[i] for i in rng.permutation(len(linked))]
+        again = [pairs[i] for i in rng.permutation(len(pairs))]
+        assert partition(12, edges(*shuffled), edges(*again)) == expected
+
+
+def test_giant_component_is_cut_at_its_weakest_edges() -> None:
+    size = cluster.LARGEST_COMPONENT
+    chain = [(n, n + 1, 9.0) for n in range(2 * size - 1)]
+    chain[size - 1] = (size - 1, size, 1.0)
+
+    label = cluster.bounded(2 * size, edges(*chain), np.zeros(2 * size, np.int64))
+
+    assert np.bincount(label).max() == size
