@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipelines.resolve import sql
 from pipelines.resolve.cluster import CERTAIN, Edges
 from pipelines.resolve.features import normal_list
+from pipelines.resolve.guards import OWN
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,7 +28,8 @@ def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], 
     names = {feature.column for feature in features}
     con.execute(
         f"""CREATE OR REPLACE TABLE person_key AS
-        SELECT rid, {_name_key(names)} AS name_key, {_full_key(names)} AS full_key FROM norm"""
+        SELECT rid, {_name_key(names)} AS name_key, {_full_key(names)} AS full_key,
+        {"left(given, 1)" if "given" in names else "NULL::VARCHAR"} AS initial FROM norm"""
     )
     con.execute("CREATE OR REPLACE TABLE held (rid INTEGER, kind VARCHAR, value VARCHAR, verified BOOLEAN)")
     con.execute("CREATE OR REPLACE TABLE sure (rid INTEGER, kind VARCHAR, value VARCHAR)")
@@ -50,7 +52,7 @@ def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], 
     con.execute(
         """CREATE OR REPLACE TABLE identifier_stats AS
         SELECT kind, value, count(*)::BIGINT AS holders, count(DISTINCT name_key)::BIGINT AS names,
-        count(DISTINCT full_key)::BIGINT AS spellings
+        count(DISTINCT full_key)::BIGINT AS spellings, count(DISTINCT initial)::BIGINT AS initials
         FROM held JOIN person_key USING (rid) GROUP BY kind, value HAVING count(*) > 1"""
     )
 
@@ -84,6 +86,20 @@ def drop_shared_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, 
     for feature in features:
         if feature.kind in ("email", "phone", "social"):
             con.execute(_shared_sql(feature, policy.shared_value_names))
+        if feature.column in OWN:
+            _add_own(con, feature)
+
+
+def _add_own(con: duckdb.DuckDBPyConnection, feature: Feature) -> None:
+    """Add the column of values whose holders have one given name, as far as initials tell: what a person alone uses."""
+    own = OWN[feature.column]
+    con.execute(f"ALTER TABLE norm ADD COLUMN IF NOT EXISTS {own} VARCHAR[]")
+    con.execute(
+        f"""UPDATE norm SET {own} = mine.own FROM (
+            SELECT rid, list(value ORDER BY value) AS own FROM held LEFT JOIN identifier_stats USING (kind, value)
+            WHERE kind = '{feature.kind}' AND coalesce(initials, 1) <= 1 GROUP BY rid
+        ) mine WHERE mine.rid = norm.rid"""
+    )
 
 
 def _shared_sql(feature: Feature, limit: int) -> str:

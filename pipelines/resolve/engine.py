@@ -14,6 +14,7 @@ from pipelines.resolve import blocking, cluster, deterministic, training
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.features import build_norm, profile_features
+from pipelines.resolve.guards import OWN
 from pipelines.resolve.model import MatchModel
 from pipelines.resolve.scoring import freeze_frequencies, score_pairs
 from pipelines.resolve.threshold import choose_threshold, estimate_prior
@@ -152,6 +153,8 @@ def _score(
     missing = [feature for feature in model.features if feature.column not in present]
     for feature in missing:
         con.execute(f'ALTER TABLE norm ADD COLUMN IF NOT EXISTS "{feature.column}" {_null_type(feature)}')
+        if feature.column in OWN:
+            con.execute(f"ALTER TABLE norm ADD COLUMN IF NOT EXISTS {OWN[feature.column]} VARCHAR[]")
     con.execute("CREATE OR REPLACE VIEW scored_records AS SELECT * FROM norm WHERE NOT is_stub")
     freeze_frequencies(con, model.frequencies)
     blocking.build_pairs(con, model.atoms, model.keys)

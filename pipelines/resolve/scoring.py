@@ -11,6 +11,7 @@ import pyarrow as pa
 from splink import DuckDBAPI, Linker
 
 from pipelines.resolve import sql
+from pipelines.resolve.guards import guarded_weight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,8 +88,10 @@ def score_pairs(con: duckdb.DuckDBPyConnection, model: MatchModel, pairs: str, o
         linker.table_management.register_blocked_pairs_for_predict(api.register("splink_pairs"))
         scored = linker.inference.predict(threshold_match_probability=floor, warning_mode="never")
         con.execute(
-            f"CREATE OR REPLACE TABLE {out} AS SELECT rid_l AS l, rid_r AS r, match_weight AS weight "
-            f"FROM {scored.physical_name}"
+            f"""CREATE OR REPLACE TABLE {out} AS
+            SELECT s.l, s.r, {guarded_weight(model.features, model.frequencies)} AS weight
+            FROM (SELECT rid_l AS l, rid_r AS r, match_weight AS weight FROM {scored.physical_name}) s
+            JOIN scored_records a ON a.rid = s.l JOIN scored_records b ON b.rid = s.r"""
         )
         con.execute(f"DROP TABLE {scored.physical_name}")
 
