@@ -50,7 +50,7 @@ docs: $(READY)  ## Regenerate the reference pages and build the site into ./site
 
 lock: $(READY)  ## Resolve requirements.lock anew
 	@$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip compile pyproject.toml --extra postgres --extra docs --group dev \
-		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --no-strip-extras -q -o requirements.lock
 
 clean:  ## Remove the demo's data
 	@rm -rf data
