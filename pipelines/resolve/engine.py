@@ -133,7 +133,8 @@ def _calibrated(con: duckdb.DuckDBPyConnection, model: MatchModel, rows: int) ->
     floor = _log_odds(SCORE_FLOOR)
     con.execute(
         f"""CREATE OR REPLACE TABLE scored AS
-        SELECT l, r, weight + {shift!r} AS weight FROM scored WHERE weight + {shift!r} >= {floor!r}"""
+        SELECT l, r, least(score + {shift!r}, coalesce(cap, score + {shift!r})) AS weight FROM scored
+        WHERE score + {shift!r} >= {floor!r}"""
     )
     threshold, report = choose_threshold(
         _count(con, "norm"), _edges(con, "scored"), lambda left, right: _score_all(con, model, left, right)
@@ -161,7 +162,7 @@ def _score(
     if model.comparisons and model.keys:
         score_pairs(con, model, "pair", "scored", floor)
     else:
-        con.execute("CREATE OR REPLACE TABLE scored (l INTEGER, r INTEGER, weight DOUBLE)")
+        con.execute("CREATE OR REPLACE TABLE scored (l INTEGER, r INTEGER, weight DOUBLE, score DOUBLE, cap DOUBLE)")
     con.execute("DROP TABLE pair")
 
 

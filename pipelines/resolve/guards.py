@@ -35,24 +35,24 @@ _SHORTEST = 3
 _LISTS = ("email", "phone", "social", "website")
 
 
-def guarded_weight(features: Iterable[Feature], telling: Iterable[str]) -> str:
-    """Return SQL for the weight of a pair: ``s.weight`` over the records ``a`` and ``b``, under the rules above.
+def weight_cap(features: Iterable[Feature], telling: Iterable[str]) -> str:
+    """Return SQL for the highest weight that a pair of the records ``a`` and ``b`` may have; NULL = its score stands.
 
     ``telling`` names the features with enough distinct values for an agreement to mean something.
     """
     found = list(features)
     names = {feature.column for feature in found}
     if "given" not in names:
-        return "s.weight"
+        return "NULL::DOUBLE"
     personal = _any(_personal(found, names))
     beyond = _any(_circumstances(found, set(telling)))
-    return f"""CASE WHEN {personal} THEN s.weight
+    return f"""CASE WHEN {personal} THEN NULL
         WHEN a.given IS NULL OR b.given IS NULL THEN
-            CASE WHEN {_any(_household(found, names))} THEN least(s.weight, {DOUBTFUL}) ELSE s.weight END
-        WHEN {_different(names)} THEN least(s.weight, {REFUSED})
-        WHEN {_other_family(names)} THEN least(s.weight, {DOUBTFUL})
-        WHEN {beyond} THEN s.weight
-        ELSE least(s.weight, {DOUBTFUL}) END"""
+            CASE WHEN {_any(_household(found, names))} THEN {DOUBTFUL} END
+        WHEN {_different(names)} THEN {REFUSED}
+        WHEN {_other_family(names)} THEN {DOUBTFUL}
+        WHEN {beyond} THEN NULL
+        ELSE {DOUBTFUL} END::DOUBLE"""
 
 
 def _any(conditions: list[str]) -> str:

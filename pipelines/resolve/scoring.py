@@ -11,7 +11,7 @@ import pyarrow as pa
 from splink import DuckDBAPI, Linker
 
 from pipelines.resolve import sql
-from pipelines.resolve.guards import guarded_weight
+from pipelines.resolve.guards import weight_cap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,7 +76,10 @@ def make_linker(
 
 
 def score_pairs(con: duckdb.DuckDBPyConnection, model: MatchModel, pairs: str, out: str, floor: float | None) -> None:
-    """Create ``out`` (l, r, weight): match weights of the rows of ``pairs`` from the probability ``floor`` on."""
+    """Create ``out`` (l, r, weight, score, cap): match weights of the rows of ``pairs`` from the probability ``floor`` on.
+
+    ``weight`` is Splink's ``score``, held down to ``cap`` where a guard says so.
+    """
     with quiet():
         api, linker = make_linker(con, "scored_records", model.comparisons, model.prior)
         for column in model.frequencies:
@@ -89,9 +92,11 @@ def score_pairs(con: duckdb.DuckDBPyConnection, model: MatchModel, pairs: str, o
         scored = linker.inference.predict(threshold_match_probability=floor, warning_mode="never")
         con.execute(
             f"""CREATE OR REPLACE TABLE {out} AS
-            SELECT s.l, s.r, {guarded_weight(model.features, model.frequencies)} AS weight
-            FROM (SELECT rid_l AS l, rid_r AS r, match_weight AS weight FROM {scored.physical_name}) s
-            JOIN scored_records a ON a.rid = s.l JOIN scored_records b ON b.rid = s.r"""
+            SELECT l, r, least(score, coalesce(cap, score)) AS weight, score, cap FROM (
+                SELECT s.rid_l AS l, s.rid_r AS r, s.match_weight AS score,
+                {weight_cap(model.features, model.frequencies)} AS cap
+                FROM {scored.physical_name} s
+                JOIN scored_records a ON a.rid = s.rid_l JOIN scored_records b ON b.rid = s.rid_r)"""
         )
         con.execute(f"DROP TABLE {scored.physical_name}")
 

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from pipelines.resolve.features import Feature
-from pipelines.resolve.guards import DOUBTFUL, REFUSED, guarded_weight
+from pipelines.resolve.guards import DOUBTFUL, REFUSED, weight_cap
 
 FEATURES = tuple(
     Feature(column, kind, column)
@@ -43,8 +43,7 @@ def _weight(a: dict[str, Any], b: dict[str, Any]) -> float:
             f"${key}::{'VARCHAR[]' if key.endswith(('emails', 'phones')) else 'VARCHAR'} AS {key}" for key in full
         )
         con.execute(f"CREATE TABLE {name} AS SELECT {kinds}", full)
-    con.execute(f"CREATE TABLE s AS SELECT {SCORE}::DOUBLE AS weight")
-    found = con.execute(f"SELECT {guarded_weight(FEATURES, ())} FROM s, a, b").fetchone()
+    found = con.execute(f"SELECT least({SCORE}, coalesce({weight_cap(FEATURES, ())}, {SCORE})) FROM a, b").fetchone()
     assert found
     return float(found[0])
 
@@ -100,4 +99,4 @@ def test_swapped_names_are_alike():
 
 
 def test_organisations_are_scored_as_they_are():
-    assert guarded_weight((Feature("org", "org", "org"),), ()) == "s.weight"
+    assert weight_cap((Feature("org", "org", "org"),), ()) == "NULL::DOUBLE"
