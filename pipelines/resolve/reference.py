@@ -9,6 +9,7 @@ import splink.comparison_library as cl
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
 from pipelines.resolve.scoring import quiet
+from pipelines.resolve.training import em_session
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,8 +50,7 @@ def _clusters(connection: duckdb.DuckDBPyConnection, share: float) -> int:
     linker = Linker(api.register("people"), _settings(), log_level=None, validate_settings=False)
     linker.training.estimate_u_using_random_sampling(max_pairs=_SAMPLE_PAIRS, seed=7)
     for columns in _TRAIN:
-        learn = linker.training.estimate_parameters_using_expectation_maximisation
-        learn(block_on(*columns), record_sample_proportion=share)
+        em_session(linker, block_on(*columns), share)
     scored = linker.inference.predict(threshold_match_probability=0.05, warning_mode="never")
     found = linker.clustering.cluster_pairwise_predictions_at_threshold(scored, threshold_match_probability=_THRESHOLD)
     counted = connection.execute(f"SELECT count(DISTINCT cluster_id) FROM {found.physical_name}").fetchone()

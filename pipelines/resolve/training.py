@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.resolve import sql
 from pipelines.resolve.model import Weighted
@@ -48,7 +48,7 @@ def learn(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...], r
             )
             sampled = min(SAMPLED_PAIRS, rows * (rows - 1) / 2)
             for block in _training_blocks(con, comparisons):
-                _expectation_maximisation(linker, block, _share(rows))
+                em_session(linker, block, _share(rows))
     finally:
         con.execute("SET threads = 2")
     learned = linker.misc.save_model_to_json()["comparisons"]
@@ -57,7 +57,7 @@ def learn(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...], r
     )
 
 
-def _expectation_maximisation(linker: Linker, block: str, share: float) -> None:
+def em_session(linker: Linker, block: Any, share: float) -> None:
     """Run one session; where no match in the block ever shows some level, learn nothing from it.
 
     Splink refuses the probability 0 that EM then arrives at, and leaves its settings without the blocking comparison:
