@@ -141,6 +141,8 @@ def test_exactly_what_changed_is_loaded_and_the_store_holds_the_new_content(twin
     touched = {
         "hubspot/contacts": twin.touch("hubspot", "contacts", "update", 3)
         | twin.touch("hubspot", "contacts", "create", 2),
+        "hubspot/companies": twin.touch("hubspot", "companies", "update", 2),
+        "hubspot/deals": twin.touch("hubspot", "deals", "update", 2),
         "zendesk/users": twin.touch("zendesk", "users", "update", 2) | twin.touch("zendesk", "users", "create", 1),
         "shopify/customers": twin.touch("shopify", "customers", "update", 2),
         "klaviyo/profiles": twin.touch("klaviyo", "profiles", "update", 2)
@@ -221,6 +223,8 @@ def _assert_content(twin: Twin, home: Path, touched: dict[str, set[str]]) -> Non
     """The store's rows say what the vendor's records say now, in one term of each stream."""
     said = {
         "hubspot/contacts": ("person", "given_name", lambda record: record["properties"].get("firstname")),
+        "hubspot/companies": ("organization", "name", lambda record: record["properties"].get("name")),
+        "hubspot/deals": ("opportunity", "name", lambda record: record["properties"].get("dealname")),
         "zendesk/users": ("person", "full_name", lambda record: record["name"]),
         "shopify/customers": ("person", "given_name", lambda record: record["first_name"]),
         "klaviyo/profiles": ("person", "given_name", lambda record: record["attributes"]["first_name"]),
