@@ -17,6 +17,8 @@ from pipelines.resolve.match_view import match_table
 from pipelines.resolve.read_csv import read_records
 from tests.resolve.people import groups, resolve, table, together
 
+pytestmark = pytest.mark.slow  # two real trainings
+
 SHARED = Path(os.environ.get("UNISONO_SHARED", Path(__file__).parents[3] / "shared")) / "identity"
 
 
