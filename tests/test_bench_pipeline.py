@@ -19,6 +19,5 @@ def test_landed_payloads_become_about_as_many_golden_people_as_the_world_has():
     assert result.keys() >= KEYS
     assert set(result["stages"]) == {"normalise", "resolve", "golden"}
     assert result["records"] == pytest.approx(2_000, rel=0.05)
-    assert result["golden_people"] == pytest.approx(result["true_people"], rel=0.6)
+    assert result["golden_people"] == pytest.approx(result["true_people"], rel=0.4)
     assert result["pairwise_precision"] >= 0.9
-    assert result["rerun_seconds"] < result["seconds"] * 0.05

@@ -5,8 +5,8 @@ matches. A family shares name, address, phone and mailbox and is still several p
 made of that name is still a common name. So a scored pair of people stands only if
 
 - given names clearly differ: something *personal* agrees (birth date, issued identifier, social handle, an e-mail address
-  or phone that only one name holds or that is a typing
-  error away, or an address that carries one of the given names); else the pair is refused;
+  or phone that only one name holds, an address that is a typing error away or that carries one of the given names); else
+  the pair is refused;
 - a given name is missing: something personal agrees, or nothing that a household shares does; else the pair is not linked;
 - family names clearly differ: something personal agrees; else the pair is not linked;
 - names are alike: anything beyond the name agrees; else the pair is not linked.
