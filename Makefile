@@ -44,6 +44,18 @@ migration: $(READY)  ## Write a migration for a changed vocabulary: make migrati
 bench: $(READY)  ## Run the benchmarks and print their tables
 	@$(BIN)/python -m tests.benchmarks
 
+bench-fanout: $(READY)  ## Children of a thousand parents, against what the quota allows
+bench-identity: $(READY)  ## Who is who, on the labelled sets
+bench-kills: $(READY)  ## 200 processes killed on each store: the next run ends with the digest of an undisturbed one
+bench-land: $(READY)  ## Fetch and land beside dlt, Airbyte and Singer
+bench-memory: $(READY)  ## Peak memory of fetch and land, by the stream's length
+bench-mutants: $(READY)  ## Which published bugs the conformance kit catches
+bench-pipeline: $(READY)  ## Landed payloads to golden people, a million of them
+bench-quota: $(READY)  ## How much of an allowed rate is used
+bench-rotation: $(READY)  ## Refresh tokens that rotate, with crashes
+bench-%:
+	@$(BIN)/python -m tests.benchmarks.bench_$*
+
 docs: $(READY)  ## Regenerate the reference pages and build the site into ./site
 	@$(BIN)/python -m canonical_model.generate && $(BIN)/python -m connectors.sdk.docs
 	@$(BIN)/zensical build

@@ -1,15 +1,19 @@
-"""Two jobs, the schedules of the connections, and the sensor that starts ``master`` when an ingest run ends."""
+"""Two jobs, the connections' schedules, and the sensors: ``master`` after ``ingest``, and what a vendor put off, again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from connectors.sdk.errors import StoreFailure
 from dagster_project.names import MASTER_GROUPS, stream_key
 from pipelines.config import ConnectionConfig, HubConfig
+from pipelines.store import Store
+from pipelines.store.connection_health import Deferred, read_deferred
+from pipelines.store.engine import exists
 
 _CRONS = (
     (timedelta(minutes=15), "*/15 * * * *"),
@@ -36,7 +40,7 @@ def build_automation(config: HubConfig) -> _Automation:
         description="Canonical entities, identity, golden records.",
     )
     schedules = [_schedule(connection, ingest) for connection in config.connections]
-    return [ingest, master], schedules, list(_sensors(ingest, master))
+    return [ingest, master], schedules, [*_sensors(ingest, master), _resume(config, ingest)]
 
 
 def _schedule(connection: ConnectionConfig, ingest: AssetJob) -> dg.ScheduleDefinition:
@@ -81,3 +85,47 @@ def _sensors(ingest: AssetJob, master: AssetJob) -> Sequence[dg.SensorDefinition
         )(started_by)
         for status in ends
     ]
+
+
+def _resume(config: HubConfig, ingest: AssetJob) -> dg.SensorDefinition:
+    """Run again what ended because its vendor said when to come back, once that instant has come."""
+
+    def due(_context: dg.SensorEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        return resumed(config, datetime.now(UTC)) or dg.SkipReason("nothing is put off, or its time has not come")
+
+    return dg.SensorDefinition(
+        name="resume_deferred",
+        job=ingest,
+        evaluation_fn=due,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Runs streams again whose vendor named an instant to come back, not before it.",
+    )
+
+
+def resumed(config: HubConfig, now: datetime) -> list[dg.RunRequest]:
+    """Return a run per connection that has streams whose instant has come; one that was asked for is not asked again."""
+    known = {connection.name: connection for connection in config.connections}
+    due: dict[str, list[Deferred]] = {}
+    for put_off in _read_deferred(config, now):
+        if put_off.connection in known and put_off.stream in known[put_off.connection].streams:
+            due.setdefault(put_off.connection, []).append(put_off)
+    return [
+        dg.RunRequest(
+            run_key=f"{name}:{max(one.not_before for one in streams).isoformat()}",
+            asset_selection=[stream_key(name, one.stream) for one in streams],
+            tags={"unisono/connection": name, "unisono/resumed": "true"},
+        )
+        for name, streams in due.items()
+    ]
+
+
+def _read_deferred(config: HubConfig, now: datetime) -> Sequence[Deferred]:
+    """Read what is due; a hub that was never synced has put nothing off."""
+    if not exists(config.store_url):
+        return []
+    try:
+        with Store.open(config.store_url, create=False) as store:
+            return read_deferred(store, until=now, tenant_id=config.tenant_id)
+    except StoreFailure:
+        return []

@@ -6,16 +6,21 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from connectors.sdk.specs import StreamSpec
-from dagster_project import describe
+from dagster_project import describe, watch
 from dagster_project.hub import Hub
 from dagster_project.names import account_pool, stream_key
 from pipelines import stages
 from pipelines.config import ConnectionConfig, HubConfig
+from pipelines.dlt_bridge.declare import DltStream
 from pipelines.report import StageReport
+from pipelines.store import Store
+from pipelines.store.connection_health import read_health
 from pipelines.store.facts import StreamFacts, stream_facts
 
+_Outcome = dg.AssetCheckResult | dg.MaterializeResult  # type: ignore[type-arg]
 _MAX_QUARANTINE_RATE = 0.05
 _STALE_AFTER_CADENCES = 24
+_EXPIRES_SOON = timedelta(minutes=5)
 
 
 def build_ingest_assets(config: HubConfig) -> list[dg.AssetsDefinition]:
@@ -33,16 +38,21 @@ def _asset(connection: ConnectionConfig, stream: str) -> dg.AssetsDefinition:
         check_specs=_check_specs(key, spec),
         pool=account_pool(connection.name),
     )
-    def stream_asset(context: dg.AssetExecutionContext, hub: Hub) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def stream_asset(context: dg.AssetExecutionContext, hub: Hub) -> Iterator[_Outcome]:
         with hub.context(context.run.run_id, progress=context.log.info) as unit:
             current = unit.config.connection(connection.name)
-            extracted, normalised = stages.ingest(unit, current, stream)
+            reports = list(stages.ingest(unit, current, stream))
+            extracted, normalised = reports[0], reports[-1]
             facts = stream_facts(unit.store, connection.name, stream, spec.object)
-        _raise_on_failure((extracted, normalised), optional=spec.optional)
-        return dg.MaterializeResult(
-            asset_key=key,
-            metadata=_metadata(extracted, normalised, facts),
-            check_results=list(_checks(key, spec, extracted, normalised, facts)),
+            health = _health(unit.store, connection.name)
+            outlook = watch.Outlook.of(unit.store, connection.name, stream, tenant_id=unit.tenant_id)
+        checks = [*_checks(key, spec, extracted, normalised, facts), *watch.results(key, outlook)]
+        failure = _failure(reports, optional=spec.optional, health=health)
+        if failure is not None:
+            yield from checks  # a step that fails still says what it found
+            raise failure
+        yield dg.MaterializeResult(
+            asset_key=key, metadata={**_metadata(extracted, normalised, facts), **health}, check_results=checks
         )
 
     return stream_asset
@@ -56,7 +66,7 @@ def _spec(connection: ConnectionConfig, stream: str, spec: StreamSpec, key: dg.A
         deps=parents,
         group_name=connection.name,
         description=describe.stream(manifest, stream),
-        kinds={"rest", manifest.name},
+        kinds={"dlt" if isinstance(spec, DltStream) else "rest", manifest.name},
         owners=list(manifest.owners),
         tags={"category": manifest.category, "connector": manifest.name},
         metadata={
@@ -77,18 +87,36 @@ def _check_specs(key: dg.AssetKey, spec: StreamSpec) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec("accounting", asset=key, description="Every record of the wire is accounted for."),
         dg.AssetCheckSpec("quarantine_rate", asset=key, description="At most 5 % of what was read is in quarantine."),
         dg.AssetCheckSpec("newest_source_timestamp", asset=key, description="The vendor's newest change is recent."),
+        *watch.check_specs(key),
         *([expected] if spec.expect else []),
     ]
 
 
-def _raise_on_failure(reports: Sequence[StageReport], *, optional: bool) -> None:
-    """End the step in failure unless every report is well; an optional stream may be incomplete."""
+def _health(store: Store, connection: str) -> dict[str, dg.MetadataValue]:
+    """Return how the connection is, for the page of its streams: also of those that just failed."""
+    now = datetime.now(UTC)
+    for one in read_health(store):
+        if one.name == connection:
+            state = dg.MetadataValue.text(one.state_at(now, _EXPIRES_SOON).value)
+            found: dict[str, dg.MetadataValue] = {"connection_health": state}
+            if one.limited_until is not None and one.limited_until > now:
+                found["not_before"] = dg.MetadataValue.timestamp(one.limited_until)
+            return found
+    return {}
+
+
+def _failure(
+    reports: Sequence[StageReport], *, optional: bool, health: dict[str, dg.MetadataValue]
+) -> dg.Failure | None:
+    """Return why the step ends in failure, None if every report is well; an optional stream may be incomplete."""
     for report in reports:
         if report.error is not None:
-            raise dg.Failure(description=report.error)
+            return dg.Failure(description=report.error, metadata=health)
         if not report.ok and not optional:
             reason = report.details.get("reason") or "the read did not reach its end"
-            raise dg.Failure(description=f"{report.connection}/{report.stream} ended {report.completeness}: {reason}")
+            what = f"{report.connection}/{report.stream} ended {report.completeness}: {reason}"
+            return dg.Failure(description=what, metadata=health)
+    return None
 
 
 def _metadata(extracted: StageReport, normalised: StageReport, facts: StreamFacts) -> dict[str, dg.MetadataValue]:
@@ -110,15 +138,11 @@ def _metadata(extracted: StageReport, normalised: StageReport, facts: StreamFact
 def _checks(
     key: dg.AssetKey, spec: StreamSpec, extracted: StageReport, normalised: StageReport, facts: StreamFacts
 ) -> Iterator[dg.AssetCheckResult]:
-    read = extracted.counts.get("read", 0)
-    held = sum(
-        extracted.counts.get(name, 0) for name in ("loaded", "unchanged", "duplicate", "filtered", "quarantined")
-    )
     bad = extracted.counts.get("quarantined", 0) + normalised.counts.get("quarantined", 0)
     yield _result(
         key, "complete", passed=extracted.completeness == "COMPLETE", verdict=extracted.completeness or "UNKNOWN"
     )
-    yield _result(key, "accounting", passed=read == held, read=read, accounted=held)
+    yield watch.accounting(key, (extracted, normalised))
     rate = facts.open_quarantine / max(1, facts.live_records + facts.open_quarantine)
     yield _result(
         key,

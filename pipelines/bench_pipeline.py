@@ -6,8 +6,6 @@ temporary folder and removed. Splink alone, on the same match rows in the same p
 
 from __future__ import annotations
 
-import resource
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.sdk.protocols import Completeness, Page, ReadKind
 from connectors.sdk.records import RecordReader
 from connectors.sdk.testing.simulator.sizes import person_streams, world_of
+from pipelines.bench_memory import PeakMemory
 from pipelines.config import ConnectionConfig, HubConfig
 from pipelines.context import StageContext
 from pipelines.extract.segments import SEGMENT_RECORDS, SegmentWriter
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 _ENTITY = "person"
-_MEBIBYTE_IN_KB = 1024
 
 
 def bench_pipeline(records: int, *, progress: Progress = lambda _message: None) -> dict[str, object]:
@@ -54,8 +52,9 @@ def bench_pipeline(records: int, *, progress: Progress = lambda _message: None) 
 
 
 def _measured(context: StageContext, world: World, landed: int, progress: Progress) -> dict[str, object]:
-    stages, reports = _run_all(context, progress)
-    memory = _peak_memory_mb()
+    with PeakMemory() as memory:
+        stages, reports = _run_all(context, progress)
+    peak = memory.megabytes
     again, _ = _run_all(context, progress)
     seconds = sum(stages.values())
     progress("Splink alone, on the same match rows")
@@ -65,7 +64,7 @@ def _measured(context: StageContext, world: World, landed: int, progress: Progre
         "seconds": round(seconds, 2),
         "stages": {name: round(value, 2) for name, value in stages.items()},
         "records_per_second": round(landed / seconds),
-        "peak_memory_mb": memory,
+        "peak_memory_mb": peak,
         "splink_seconds": round(alone, 2),
         "times_splink": round(seconds / alone, 2),
         "rerun_seconds": round(sum(again.values()), 2),
@@ -186,10 +185,3 @@ def _accuracy(context: StageContext, world: World) -> dict[str, Any]:
                     true.append(truth.entity)
     scores = accuracy(found, true)
     return {name: scores[name] for name in ("pairwise_precision", "pairwise_recall", "pairwise_f1")}
-
-
-def _peak_memory_mb() -> int:
-    """Return this process's peak and its largest child's, together."""
-    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    unit = _MEBIBYTE_IN_KB**2 if sys.platform == "darwin" else _MEBIBYTE_IN_KB
-    return round(sum(peaks) / unit)

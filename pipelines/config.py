@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from connectors.sdk.errors import FixConfig
 from connectors.sdk.manifest import connect
 from connectors.sdk.protocols import ConnectionSettings
 from connectors.sdk.yaml_lines import Locate, load_yaml, suggest, validate
+from pipelines.dlt_bridge.declare import declare
+from pipelines.fuse import FuseLimits
 
 DEFAULT_FILE = "unisono.yaml"
 _SCHEMA = json.loads(Path(__file__).with_name("config_schema.json").read_text(encoding="utf-8"))
+_ACCOUNT_KEYS = ("allow_private_networks", "patience_s", "limits")
 _ENV = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _KEYRING = re.compile(r"^keyring:([^/]+)/(.+)$")
 
@@ -40,11 +43,18 @@ class ConnectionConfig:
     region: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+    quarantine: Mapping[str, Any] = field(default_factory=dict)
+    account: Mapping[str, Any] = field(default_factory=dict)
+
+    def fuse(self, stream: str) -> FuseLimits:
+        """Return how many of the last records of a stream may be bad before its load stops."""
+        given = {**self.quarantine, **self.quarantine.get("streams", {}).get(stream, {})}
+        return FuseLimits(**{name: given[name] for name in ("window", "max_bad") if name in given})
 
     def settings(self, connection_id: str) -> ConnectionSettings:
         """Return what the fetch engine needs, secrets resolved and checked; raise FixConfig naming what is wrong."""
         values = {key: _resolve(value, f"{self.where} config.{key}") for key, value in self.config.items()}
-        return connect(
+        settings = connect(
             self.connector.manifest,
             name=self.name,
             connection_id=connection_id,
@@ -54,6 +64,32 @@ class ConnectionConfig:
             streams=self.streams,
             where=self.where,
         )
+        return self._with_account(settings)
+
+    def _with_account(self, settings: ConnectionSettings) -> ConnectionSettings:
+        """Add what the operator says of this account: its limits, how long to wait for it, private networks."""
+        given = self.account
+        limits = settings.manifest.limits.changed(given["limits"]) if "limits" in given else None
+        return replace(
+            settings, allow_private=given.get("allow_private_networks", False), account_limits=limits,
+            patience_s=given.get("patience_s", settings.patience_s),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """A place golden tables are exported to; ``config`` holds references, ``values()`` what they stand for."""
+
+    name: str
+    destination: str
+    dataset: str = "unisono"
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    where: str = ""
+    folder: Path = Path()
+
+    def values(self) -> Mapping[str, Any]:
+        """Return the destination's arguments, secrets resolved; raise FixConfig naming one that is missing."""
+        return {key: _resolve(value, f"{self.where} config.{key}") for key, value in self.config.items()}
 
 
 @dataclass(frozen=True)
@@ -68,6 +104,7 @@ class HubConfig:
     tenant_id: int = 1
     survivorship: Path | None = None
     identity: Path | None = None
+    exports: Mapping[str, ExportConfig] = field(default_factory=dict)
 
     @cached_property
     def connectors(self) -> Mapping[str, ConnectorFolder]:
@@ -98,7 +135,8 @@ def load_config(path: str | Path | None = None) -> HubConfig:
     validate(data if data is not None else {}, _SCHEMA, locate, error=FixConfig)
     extra = tuple(_path(file, item) for item in data.get("connector_paths", ()))
     known = find_connectors(extra)
-    rows = enumerate(data["connections"])
+    shared = {key: data[key] for key in ("allow_private_networks", "patience_s") if key in data}
+    rows = enumerate({**shared, **row} for row in data["connections"])
     connections = tuple(_connection(row, ("connections", index), known, locate) for index, row in rows)
     _refuse_twins(connections)
     return HubConfig(
@@ -110,12 +148,26 @@ def load_config(path: str | Path | None = None) -> HubConfig:
         tenant_id=data.get("tenant", 1),
         survivorship=_optional(file, data.get("survivorship")),
         identity=_optional(file, data.get("identity")),
+        exports=_exports(file, data.get("exports", {}), locate),
     )
+
+
+def _exports(file: Path, given: Mapping[str, Any], locate: Locate) -> Mapping[str, ExportConfig]:
+    places = {name: locate.where(("exports", name)) for name in given}
+    return {name: ExportConfig(name, **row, where=places[name], folder=file.parent) for name, row in given.items()}
 
 
 def _connection(
     row: Mapping[str, Any], at: tuple[str | int, ...], known: Mapping[str, ConnectorFolder], locate: Locate
 ) -> ConnectionConfig:
+    if "dlt" in row:
+        return _dlt_connection(row, at, locate)
+    if "mapping" in row:
+        do = "remove it: a connector has a mapping of its own"
+        raise FixConfig("mapping: goes with dlt: only", where=locate.where((*at, "mapping")), do=do)
+    if "connector" not in row:
+        do = "name one (`unisono connectors list`), or give the connection a dlt: block"
+        raise FixConfig("missing 'connector'", where=locate.where(at), do=do)
     connector = known.get(row["connector"])
     if connector is None:
         where = locate.where((*at, "connector"))
@@ -133,6 +185,25 @@ def _connection(
         region=row.get("region"),
         config=config,
         where=locate.where((*at, "config")),
+        quarantine=row.get("quarantine", {}),
+        account={key: row[key] for key in _ACCOUNT_KEYS if key in row},
+    )
+
+
+def _dlt_connection(row: Mapping[str, Any], at: tuple[str | int, ...], locate: Locate) -> ConnectionConfig:
+    """Return a connection that dlt reads; its connector is made of the declaration."""
+    connector = declare(row, at, locate)
+    _check_zone(row.get("timezone"), locate.where((*at, "timezone")))
+    return ConnectionConfig(
+        name=row["name"],
+        connector=connector,
+        streams=_streams(row, at, connector, locate),
+        timezone=row.get("timezone"),
+        region=row.get("region"),
+        config=row["dlt"].get("config", {}),
+        where=locate.where((*at, "dlt")),
+        quarantine=row.get("quarantine", {}),
+        account={key: row[key] for key in _ACCOUNT_KEYS if key in row},
     )
 
 
@@ -190,6 +261,10 @@ def _refuse_twins(connections: tuple[ConnectionConfig, ...]) -> None:
 
 
 def _resolve(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _resolve(inner, f"{where}.{key}") for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_resolve(inner, f"{where}[{index}]") for index, inner in enumerate(value)]
     if not isinstance(value, str):
         return value
     ring = _KEYRING.match(value)

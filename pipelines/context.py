@@ -21,7 +21,8 @@ class StageContext:
     """Inputs of ``run(context) -> StageReport``.
 
     ``now`` is the only clock a stage may read. Ingest stages use ``connection`` and ``stream``; master stages
-    use ``entity``. ``full`` recomputes everything and must give the same result as an incremental run.
+    use ``entity``. ``full`` recomputes everything and must give the same result as an incremental run. ``accept_deletes``
+    names the ``connection/stream`` units whose deletes a person has looked at: the fuse lets them through.
     """
 
     config: HubConfig
@@ -34,6 +35,7 @@ class StageContext:
     tenant_id: int = 1
     actor: str = "system"
     cause: str = "sync"
+    accept_deletes: frozenset[str] = frozenset()
     progress: Callable[[str], None] = field(default=_silent)
 
     def for_stream(self, connection: ConnectionConfig, stream: str) -> StageContext:

@@ -7,15 +7,21 @@ Dagster assets both call ``run_stage``; nothing else runs a stage.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
-from connectors.sdk.errors import UnisonoError
-from pipelines import extract, golden, normalise, resolve
+from connectors.sdk.errors import FixConfig, Unaccounted, UnisonoError
+from connectors.sdk.yaml_lines import suggest
+from pipelines import drift, extract, golden, normalise, resolve
+from pipelines import export as export_stage
 from pipelines.config import ConnectionConfig
 from pipelines.context import StageContext
+from pipelines.dlt_bridge.target import Target
+from pipelines.extract.replay import replay as replay_extract
+from pipelines.normalise.replay import replay as replay_normalise
 from pipelines.report import StageReport
 
 _PARALLEL_CONNECTIONS = 4
@@ -39,10 +45,11 @@ class Stage:
 
 
 EXTRACT = Stage("extract", Phase.INGEST, "fetch a vendor's records and land them untouched", extract.run)
+DRIFT = Stage("drift", Phase.INGEST, "compare the payloads' structure with what is declared and was before", drift.run)
 NORMALISE = Stage("normalise", Phase.INGEST, "turn landed payloads into canonical source records", normalise.run)
 RESOLVE = Stage("resolve", Phase.MASTER, "decide which source records are one party", resolve.run)
 GOLDEN = Stage("golden", Phase.MASTER, "choose the best value of every attribute", golden.run)
-STAGES = (EXTRACT, NORMALISE, RESOLVE, GOLDEN)
+STAGES = (EXTRACT, DRIFT, NORMALISE, RESOLVE, GOLDEN)
 
 
 def run_stage(stage: Stage, context: StageContext) -> StageReport:
@@ -53,14 +60,14 @@ def run_stage(stage: Stage, context: StageContext) -> StageReport:
     began = time.monotonic()
     context.progress(f"{stage.name} {_unit(context)}")
     try:
-        report = stage.run(context)
+        report = _accounted(stage.run(context))
     except UnisonoError as error:
         report = _failed(stage, context, error)
     return replace(report, seconds=time.monotonic() - began)
 
 
 def ingest(context: StageContext, connection: ConnectionConfig, stream: str) -> Iterator[StageReport]:
-    """Extract and normalise one stream; normalise also runs after a failed extract, on what was committed."""
+    """Extract, look for drift, normalise; the later stages also run after a failed extract, on what was committed."""
     unit = context.for_stream(connection, stream)
     for stage in STAGES:
         if stage.phase is Phase.INGEST:
@@ -81,6 +88,22 @@ def master(context: StageContext) -> Iterator[StageReport]:
                 yield run_stage(stage, context.for_entity(entity))
 
 
+def replay(
+    context: StageContext,
+    units: Sequence[tuple[str, str]],
+    *,
+    ids: Sequence[int] | None = None,
+    reason: str | None = None,
+) -> Iterator[StageReport]:
+    """Read and map the quarantined records of (connection, stream) pairs again, then bring the golden records up to date."""
+    for name, stream in units:
+        unit = context.for_stream(context.config.connection(name), stream)
+        for stage in (EXTRACT, NORMALISE):
+            again = {EXTRACT.name: replay_extract, NORMALISE.name: replay_normalise}[stage.name]
+            yield run_stage(replace(stage, run=partial(again, ids=ids, reason=reason)), unit)
+    yield from master(context)
+
+
 def sync(context: StageContext, connections: tuple[ConnectionConfig, ...]) -> Iterator[StageReport]:
     """Run the whole flow for ``connections``; streams of one connection in order, connections side by side."""
     with ThreadPoolExecutor(max_workers=min(_PARALLEL_CONNECTIONS, max(1, len(connections)))) as pool:
@@ -89,8 +112,54 @@ def sync(context: StageContext, connections: tuple[ConnectionConfig, ...]) -> It
     yield from master(context)
 
 
+def export(context: StageContext, target: Target, entities: tuple[str, ...] = ()) -> Iterator[StageReport]:
+    """Write golden entities, all unless some are named, to a destination; one that fails does not stop the others."""
+    known = master_entities(context)
+    for name in entities:
+        if name not in known:
+            raise FixConfig(f"there are no golden records of '{name}'", do=suggest(name, known))
+    stage = Stage(
+        "export", Phase.MASTER, "write golden records to a destination", partial(export_stage.run, target=target)
+    )
+    for entity in entities or known:
+        yield run_stage(stage, context.for_entity(entity))
+
+
 def _ingest_all(context: StageContext, connection: ConnectionConfig) -> list[StageReport]:
-    return [report for stream in connection.streams for report in ingest(context, connection, stream)]
+    """Ingest a connection's streams in order; one that is configured wrongly is asked once, not once per stream.
+
+    A refusal after a stream was read well may concern that stream alone: then a second one is awaited.
+    """
+    reports: list[StageReport] = []
+    refused: list[str] = []
+    read_well = False
+    for stream in connection.streams:
+        if refused and (len(refused) > 1 or not read_well):
+            reports.append(_not_asked(connection, stream, refused[-1]))
+            continue
+        done = list(ingest(context, connection, stream))
+        reports.extend(done)
+        refused.extend(stream for report in done if report.stops_connection)
+        read_well = read_well or all(report.ok for report in done)
+    return reports
+
+
+def _not_asked(connection: ConnectionConfig, stream: str, because: str) -> StageReport:
+    reason = f"not asked: the connection's configuration is wrong, see {connection.name}/{because}"
+    return StageReport(
+        stage=EXTRACT.name, connection=connection.name, stream=stream, completeness="PARTIAL",
+        details={"reason": reason}, exit_code=FixConfig.exit_code,
+    )  # fmt: skip
+
+
+def _accounted(report: StageReport) -> StageReport:
+    """Make an account that does not add up an error of the unit (ARCHITECTURE §5.2)."""
+    if report.imbalance is None or report.error is not None:
+        return report
+    where = f"{report.connection}/{report.stream}"
+    do = "report this with the connector: records are missing from the account"
+    fault = Unaccounted(f"the account of {report.stage} does not add up", where=where, why=report.imbalance, do=do)
+    return replace(report, error=str(fault), exit_code=fault.exit_code)
 
 
 def _unit(context: StageContext) -> str:
@@ -105,5 +174,6 @@ def _failed(stage: Stage, context: StageContext, error: UnisonoError) -> StageRe
         entity=context.entity,
         completeness="PARTIAL" if stage is EXTRACT else None,
         error=str(error),
+        details={"unaccounted": error.why} if isinstance(error, Unaccounted) else {},
         exit_code=error.exit_code,
     )

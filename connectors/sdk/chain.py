@@ -5,30 +5,38 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
 import msgspec
 
-from connectors.sdk import incremental, paging, paths
-from connectors.sdk.body import MISSING, Malformed, Raw
-from connectors.sdk.errors import StopStream
+from connectors.sdk import incremental, paging, paths, templates
+from connectors.sdk import progress as windows
+from connectors.sdk.body import MISSING, Body, Malformed, Raw
+from connectors.sdk.circle import Rounds
+from connectors.sdk.errors import FixConnector, StopStream
+from connectors.sdk.http import Reply
 from connectors.sdk.paging import Answer, Position
-from connectors.sdk.protocols import Completeness, Page, PartitionState, ReadKind
+from connectors.sdk.protocols import Completeness, Page, PartitionState
 from connectors.sdk.requests import address, page_request, render_params
 from connectors.sdk.session import Fetched, Refused, Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable
     from datetime import datetime
 
     from connectors.sdk.instants import Cursor
     from connectors.sdk.partitions import Partition
+    from connectors.sdk.progress import Progress
     from connectors.sdk.records import Cut, RecordReader
-    from connectors.sdk.specs import HydrateSpec, IncrementalSpec, StreamSpec
+    from connectors.sdk.specs import HydrateSpec, IncrementalSpec, RequestSpec, StreamSpec
 
 FORBIDDEN: Final = frozenset({402, 403, 451})
 GONE: Final = frozenset({404, 410})
-_VISITS: Final = 3
+_PAST_THE_END: Final = frozenset({400, 404, 410, 416, 422})
+_DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+_UNREADABLE: Final = (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError)
 
 
 class Restart(Exception):
@@ -44,44 +52,13 @@ class NoAccess(Exception):
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far the read of one partition has come; its JSON form is ``Page.position``.
-
-    ``began`` is never later than the vendor's clock when the read began; ``since`` is the cursor the requests ask from;
-    ``anchored`` is set once a result cap made the read begin again at the last cursor seen.
-    """
-
-    kind: ReadKind
-    began: datetime
-    since: Cursor | None = None
-    anchored: bool = False
-    high: Cursor | None = None
-    seen: int = 0
-    at: Position | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the progress as a small JSON object."""
-        cursors = (("began", self.began), ("since", self.since), ("high", self.high))
-        texts = {name: None if value is None else incremental.text(value) for name, value in cursors}
-        return {"kind": self.kind.value, "anchored": self.anchored, "seen": self.seen, "at": self.at, **texts}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Progress:
-        """Return the progress an earlier run stored."""
-        read: dict[str, Any] = {
-            name: incremental.parse(stored[name]) for name in ("began", "since", "high") if stored.get(name) is not None
-        }
-        kind, anchored = ReadKind(stored["kind"]), bool(stored.get("anchored"))
-        return cls(kind=kind, anchored=anchored, seen=int(stored.get("seen", 0)), at=stored.get("at"), **read)
-
-
-@dataclass(frozen=True)
 class _Seen:
     """One answer with its records' bytes and the place it came from."""
 
     progress: Progress
     answer: Answer
     raws: list[Raw]
+    empty: bool = False
 
 
 class Chain:
@@ -101,10 +78,18 @@ class Chain:
         self.stream, self.session, self.records = stream, session, records
         self.partition, self.state, self.progress, self._now = partition, state, progress, now
         self._resumed = progress.at is not None
-        self._visits: dict[int, list[int]] = {}
-        asked = stream.incremental if progress.kind is ReadKind.INCREMENTAL else None
+        self._rounds = Rounds(progress.prints)
+        asked = stream.incremental if progress.since is not None and partition.request is None else None
         self._incremental: IncrementalSpec | None = asked
-        self._spec = asked.request if asked else stream.request
+        self._listed = partition.request or (asked.request if asked else stream.request)
+        if asked is not None and progress.at is None and progress.until is None:
+            self.progress = windows.begin(asked, progress)
+
+    def _spec(self, progress: Progress) -> RequestSpec:
+        """Return how the query at ``progress`` is asked for."""
+        keyset = self._incremental.keyset if self._incremental else None
+        spec = keyset.request if keyset is not None and progress.key is not None else self._listed
+        return spec if progress.size is None else replace(spec, page_size=progress.size)
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Yield the pages; the next request is under way while one is cut and worked on."""
@@ -112,21 +97,26 @@ class Chain:
         try:
             while True:
                 seen = self._look(*await under_way)
-                at = self._spec.paginator.next(seen.answer)
-                capped = at is not None and self._capped(seen)
-                if at is not None and not capped:
-                    under_way = asyncio.create_task(self._fetch(replace(seen.progress, at=at)))
+                at = self._spec(seen.progress).paginator.next(seen.answer)
+                simple = not self._anchors and not self._capped(seen)
+                if at is not None and simple:
+                    under_way = asyncio.create_task(self._fetch(self._onwards(seen, at)))
                     await _let_it_start()
                 raws, dropped = await self._hydrated(seen.raws)
                 parent = self.partition.parent.payload if self.partition.parent else None
                 cut = self.records.cut(raws, parent)
-                following = self._following(seen, cut, at, capped=capped)
-                if following is not None and capped:
-                    under_way = asyncio.create_task(self._fetch(following))
-                yield self._page(seen, cut, following, dropped)
-                if following is None:
+                if self.partition.request is not None:  # a record that only stands among the deleted says nothing
+                    cut = cut._replace(records=tuple(one for one in cut.records if one.op == "delete" or one.problem))
+                    dropped = len(raws) - len(cut.records)
+                high = incremental.higher(seen.progress.high, cut.high)
+                seen = replace(seen, progress=replace(seen.progress, high=high))
+                progress, more = self._following(seen, at)
+                if more and not (at is not None and simple):
+                    under_way = asyncio.create_task(self._fetch(progress))
+                yield self._page(seen, cut, dropped, progress, more=more)
+                if not more:
                     return
-                self.progress = following
+                self.progress = progress
         finally:
             under_way.cancel()
             with suppress(asyncio.CancelledError, Exception):
@@ -139,7 +129,13 @@ class Chain:
         try:
             fetched = await self.session.fetch(request)
         except Refused as why:
-            raise self._refused(why, progress) from None
+            if not (progress.at and progress.at.get(paging.PROBE) and why.status in _PAST_THE_END):
+                raise self._refused(why, progress) from None
+            fetched = Fetched(Body(b"{}"), Reply(why.status, httpx.Headers(), b"", "", why.where), empty=True)
+        except StopStream:
+            if not self._resumed:
+                raise
+            raise Restart from None  # a position that leads nowhere, such as to a foreign origin, must not be kept
         self._resumed = False
         return fetched, self.session.vendor_time(fetched.reply) - (self._now() - asked)
 
@@ -147,7 +143,14 @@ class Chain:
         connection = self.session.connection
         base, headers = connection.base_url, connection.manifest.headers
         try:
-            return page_request(self._spec, base, headers, self._scope(progress), progress.at)
+            return page_request(
+                self._spec(progress),
+                base,
+                headers,
+                self._scope(progress),
+                progress.at,
+                resized=progress.size is not None,
+            )
         except (KeyError, TypeError, ValueError):
             if not self._resumed:
                 raise
@@ -165,37 +168,60 @@ class Chain:
 
     def _scope(self, progress: Progress) -> dict[str, Any]:
         scope = {"config": self.session.connection.config, **self.partition.scope}
-        if self._incremental is not None and progress.since is not None:
-            start = incremental.lower_bound(self._incremental, progress.since, lag=not progress.anchored)
-            end = incremental.upper_bound(self._incremental, progress.began)
-            scope["cursor"] = {"start": start, "end": end}
-        return scope
+        spec = self._incremental
+        if spec is None or progress.since is None:
+            return scope
+        cursor: dict[str, Any] = {"start": incremental.lower_bound(spec, progress.since, lag=not progress.anchored)}
+        until = progress.until if progress.key is None else incremental.after(spec, progress.since)
+        if until is not None and spec.ends | (progress.key is not None):
+            cursor["end"] = incremental.upper_bound(spec, until)
+        if progress.key is not None:
+            cursor["key"] = progress.key
+        return {**scope, "cursor": cursor}
 
     def _look(self, fetched: Fetched, asked: datetime) -> _Seen:
-        progress = self.progress
-        if progress.at is None and not progress.anchored:
-            progress = replace(progress, began=min(progress.began, asked))
-        found = self._list(fetched)
+        progress = self._dated(asked)
+        found = [] if fetched.empty else self._list(fetched)
         raws = found or []
+        spec = self._spec(progress)
         answer = Answer(
             body=fetched.body, headers=fetched.reply.headers, url=fetched.reply.url, where=fetched.reply.where,
-            wire=len(raws), seen=progress.seen, page_size=self._spec.page_size, last=bytes(raws[-1]) if raws else None,
+            wire=len(raws), seen=progress.seen, page_size=spec.page_size, last=bytes(raws[-1]) if raws else None,
             position=progress.at, null_list=found is None,
         )  # fmt: skip
-        seen = _Seen(progress, answer, raws)
-        self._check_circle(seen)
-        return seen
+        seen = _Seen(progress, answer, raws, fetched.empty)
+        repeated, circle = self._rounds.met(progress, raws)
+        if circle:
+            raise self._circle(seen)
+        again = progress.again + (answer.wire if repeated else 0)
+        answer = replace(answer, repeated=repeated, again=again)
+        seen = replace(seen, progress=replace(progress, again=again), answer=answer)
+        if self._shrunk(seen) is not None:  # pages already read are read again
+            self._rounds.forget()
+        if not spec.paginator.counts:
+            return seen
+        return replace(seen, progress=replace(seen.progress, prints=self._rounds.kept))
+
+    def _dated(self, asked: datetime) -> Progress:
+        """Return the progress with what its first answer says of the vendor's clock: nothing later counts as read."""
+        progress = self.progress
+        if progress.at is not None or progress.queries > 1:
+            return progress
+        progress = replace(progress, began=min(progress.began, asked))
+        if self._incremental is None:
+            return progress
+        return windows.within(self._incremental, progress)
 
     def _list(self, fetched: Fetched) -> list[Raw] | None:
         """Return the page's elements; None for a null list that the manifest does not call empty."""
-        path = self._spec.data_selector
+        path = self._listed.data_selector
         try:
             found = fetched.body.cut(path)
         except Malformed as why:
             raise self._no_list(fetched, str(why)) from None
         if isinstance(found, list):
             return found
-        if fetched.empty or self._spec.null_is_empty:
+        if self._listed.null_is_empty:
             return []
         if found is MISSING:
             raise self._no_list(fetched, "nothing is there")
@@ -203,73 +229,139 @@ class Chain:
 
     def _no_list(self, fetched: Fetched, why: str) -> StopStream:
         return StopStream(
-            f"no list of records at '{paths.write(self._spec.data_selector)}'", where=fetched.reply.where,
+            f"no list of records at '{paths.write(self._listed.data_selector)}'", where=fetched.reply.where,
             why=f"{why}; the answer begins {self.session.wire.snippet(fetched.reply)[:120]}",
             do="correct data_selector:; if the vendor leaves an empty list out, say null_list: empty",
         )  # fmt: skip
 
-    def _check_circle(self, seen: _Seen) -> None:
-        """Stop when a position answers what it answered before; a page that only stutters may come again."""
-        raws, progress = seen.raws, seen.progress
-        place = hash((paging.marker(progress.at), progress.since))
-        print_ = hash((len(raws), bytes(raws[0]), bytes(raws[-1])) if raws else 0)
-        before = self._visits.setdefault(place, [])
-        if print_ in before or len(before) >= _VISITS:
-            marker = self.session.redact(paging.marker(progress.at))[:200]
-            raise StopStream(
-                "the pages go in a circle", where=seen.answer.where, why=f"position {marker} gave the same page again",
-                do="check the paginator; the vendor's next marker does not move on",
-            )  # fmt: skip
-        before.append(print_)
-
-    def _capped(self, seen: _Seen) -> bool:
-        """Return whether the vendor would refuse the next page because of its cap of results per query."""
-        cap = self._incremental.cap if self._incremental else None
-        return cap is not None and seen.answer.seen + seen.answer.wire + (self._spec.page_size or 0) > cap
-
-    def _following(self, seen: _Seen, cut: Cut, at: Position | None, *, capped: bool) -> Progress | None:
-        high = incremental.higher(seen.progress.high, cut.high)
-        if at is None:
-            return None
-        if not capped:
-            return replace(seen.progress, at=at, seen=seen.answer.seen + seen.answer.wire, high=high)
-        since = seen.progress.since
-        if high is None or (since is not None and incremental.higher(high, since) == since):
-            raise StopStream(
-                f"more than the vendor's {self._incremental_cap()} results per query share one cursor value",
-                where=seen.answer.where, why="a read cannot go on from the last cursor seen",
-                do="read the stream in full, or partition it",
-            )  # fmt: skip
-        return replace(seen.progress, at=None, seen=0, high=high, since=high, anchored=True)
-
-    def _incremental_cap(self) -> int | None:
-        return self._incremental.cap if self._incremental else None
-
-    def _page(self, seen: _Seen, cut: Cut, following: Progress | None, dropped: int) -> Page:
-        name, kind, wire = self.partition.name, seen.progress.kind, len(cut.records) + dropped
-        if following is not None:
-            return Page(
-                name, kind, cut.records, wire, dropped, position=following.to_json(),
-                parent_hash=self.partition.parent_hash,
-            )  # fmt: skip
-        doubt = self._spec.paginator.doubt(seen.answer)
-        return Page(
-            name, kind, cut.records, wire, dropped, cursor=self._cursor(seen, cut, doubt),
-            parent_hash=self.partition.parent_hash,
-            completeness=Completeness.UNKNOWN if doubt else Completeness.COMPLETE, reason=doubt,
+    def _circle(self, seen: _Seen) -> StopStream:
+        marker = self.session.redact(paging.marker(seen.progress.at))[:200]
+        return StopStream(
+            "the pages go in a circle", where=seen.answer.where, why=f"position {marker} gave the same page again",
+            do="check the paginator; the vendor's next marker does not move on",
         )  # fmt: skip
 
-    def _cursor(self, seen: _Seen, cut: Cut, doubt: str | None) -> str | None:
-        if doubt or self.stream.incremental is None:
+    def _capped(self, seen: _Seen) -> bool:
+        """Return whether the vendor's cap of results per query cuts off what is left of this one."""
+        spec = self._incremental
+        if spec is None or spec.cap is None:
+            return False
+        came, asked = seen.answer.came, self._spec(seen.progress)
+        if came + (asked.page_size or 0) > spec.cap:
+            return True
+        total = asked.paginator.total(seen.answer)
+        return total is not None and total > spec.cap and self._halves(spec, seen.progress)
+
+    def _halves(self, spec: IncrementalSpec, progress: Progress) -> bool:
+        """Return whether a window too full is halved, so that reading on in it is of no use."""
+        if spec.sorted == "asc" or progress.key is not None or progress.until is None or progress.since is None:
+            return False
+        return incremental.middle(spec, progress.since, progress.until) is not None
+
+    def _following(self, seen: _Seen, at: Position | None) -> tuple[Progress, bool]:
+        """Return where to go on and True, or how the read ended and False."""
+        progress, spec, answer = seen.progress, self._incremental, seen.answer
+        came = answer.came
+        paginator = self._spec(progress).paginator
+        cut_off = spec is not None and spec.cap is not None and came >= spec.cap
+        if spec is not None and ((at is not None and self._capped(seen)) or cut_off):
+            return windows.split(spec, progress, self._mark(seen), self._last_key(seen))
+        if at is not None:
+            further = windows.anchored(spec, progress, self._mark(seen)) if spec is not None and self._anchors else None
+            return further or self._onwards(seen, at), True
+        shrunk = self._shrunk(seen)
+        if shrunk is not None:
+            return shrunk, True
+        if answer.repeated and paginator.counts and answer.distinct < (paginator.total(answer) or came):
+            raise self._circle(seen)  # the last page is one that came before: nothing shows what is in its own place
+        if self._asks_again(seen):
+            return replace(progress, size=(answer.page_size or 0) - 1), True
+        ended = progress.doubted(None if seen.empty else paginator.doubt(answer))
+        after = windows.following(spec, ended) if spec is not None else None
+        return (ended, False) if after is None else (after, True)
+
+    def _onwards(self, seen: _Seen, at: Position) -> Progress:
+        """Return the progress at the next page."""
+        total = self._spec(seen.progress).paginator.total(seen.answer)
+        onwards = replace(seen.progress, at=at, seen=seen.answer.came, size=None, total=total)
+        return self._shrunk(seen) or onwards
+
+    def _shrunk(self, seen: _Seen) -> Progress | None:
+        """Return the progress at the page to read again when the list shrank since the page before.
+
+        What stood behind the records deleted meanwhile has moved up into pages already read.
+        """
+        answer, paginator = seen.answer, self._spec(seen.progress).paginator
+        total, before = paginator.total(answer), seen.progress.total
+        if not paginator.counts or total is None or before is None or total >= before or answer.position is None:
+            return None
+        at, moved = paginator.back(answer, before - total)
+        return replace(seen.progress, at=at, seen=max(answer.seen - moved, 0), size=None, total=total)
+
+    def _asks_again(self, seen: _Seen) -> bool:
+        """Return whether a full page that names no next one is asked for again, one record shorter.
+
+        A vendor that pages as declared then names a next page; the end of that one proves the end.
+        """
+        answer, spec = seen.answer, self._spec(seen.progress)
+        if seen.progress.size is not None or not answer.full or spec.paginator.is_proven(answer):
+            return False
+        asked = ("page_size", "") in set(templates.words((spec.path, spec.params, spec.body)))
+        return asked and spec.paginator.type != "single_page" and (answer.page_size or 0) > 1
+
+    @property
+    def _anchors(self) -> bool:
+        return self._incremental is not None and self._incremental.anchor
+
+    def _mark(self, seen: _Seen) -> Cursor | None:
+        """Return the cursor of the last hit, as the listing shows it: a whole record fetched since may be newer."""
+        return self.records.cut(seen.raws[-1:]).high
+
+    def _last_key(self, seen: _Seen) -> str | None:
+        keyset = self._incremental.keyset if self._incremental else None
+        if keyset is None or seen.answer.last is None:
+            return None
+        return paths.text_of(Body(seen.answer.last).get(keyset.path) or None)
+
+    def _page(self, seen: _Seen, cut: Cut, dropped: int, progress: Progress, *, more: bool) -> Page:
+        page = Page(
+            self.partition.name, seen.progress.kind, cut.records, len(cut.records) + dropped, dropped,
+            parent_hash=self.partition.parent_hash,
+        )  # fmt: skip
+        if more:
+            return replace(page, position=progress.to_json())
+        completeness, reason = self._verdict(progress)
+        proven = completeness is Completeness.COMPLETE
+        proof = self._spec(seen.progress).paginator.proof(seen.answer) if proven else None
+        if proof and progress.queries > 1:
+            proof = f"{progress.queries} queries; of the last: {proof}"
+        cursor = self._cursor(progress) if proven else self.state.cursor
+        return replace(page, cursor=cursor, completeness=completeness, reason=reason, proof=proof)
+
+    def _verdict(self, progress: Progress) -> tuple[Completeness, str | None]:
+        if progress.gaps:
+            cap = self._incremental.cap if self._incremental else None
+            path = paths.write(self._incremental.cursor_path) if self._incremental else ""
+            return Completeness.PARTIAL, (
+                f"more than the vendor's {cap} results per query share {path} = {', '.join(progress.gaps)}; "
+                "the rest of them cannot be asked for → declare incremental.keyset if the vendor can filter by key"
+            )
+        if progress.doubts:
+            return Completeness.UNKNOWN, "; ".join(dict.fromkeys(progress.doubts))
+        return Completeness.COMPLETE, None
+
+    def _cursor(self, progress: Progress) -> str | None:
+        spec = self.stream.incremental
+        if spec is None or self.partition.request is not None:
             return self.state.cursor
         old = None if self.state.cursor is None else incremental.parse(self.state.cursor)
-        new = incremental.advance(old, incremental.higher(seen.progress.high, cut.high), seen.progress.began)
+        new = incremental.advance(old, progress.high, incremental.elapsed(spec, progress.began))
         return None if new is None else incremental.text(new)
 
     async def _hydrated(self, raws: list[Raw]) -> tuple[list[Raw], int]:
         """Return each hit fetched again as a whole record, and how many the vendor no longer has."""
         spec = (self._incremental.hydrate if self._incremental else None) or self.stream.hydrate
-        if spec is None:
+        if spec is None or self.partition.request is not None:
             return raws, 0
         items = await asyncio.gather(*(self._item(spec, bytes(raw)) for raw in raws))
         found = [item for item in items if item is not None]
@@ -277,8 +369,11 @@ class Chain:
 
     async def _item(self, spec: HydrateSpec, hit: bytes) -> Raw | None:
         connection = self.session.connection
-        scope = {**self._scope(self.progress), "record": msgspec.json.decode(hit)}
-        url = address(spec.path, connection.base_url, scope)
+        try:
+            scope = {**self._scope(self.progress), "record": _DECODE(hit)}
+            url = address(spec.path, connection.base_url, scope)
+        except (*_UNREADABLE, FixConnector):
+            return hit  # what nobody can ask for goes on as it is, to quarantine
         headers = tuple(connection.manifest.headers.items())
         request = paging.Request("GET", url, render_params(spec.params, scope), headers)
         try:

@@ -36,7 +36,7 @@ def _reading(spec: StreamSpec) -> str:
     parts = [how]
     parts += [f"per {spec.parent.stream} record"] if spec.parent is not None else []
     parts += [f"per {spec.partitions[0]}"] if spec.partitions is not None else []
-    parts += ["deletes seen"] if spec.deleted is not None else []
+    parts += ["deletes seen"] if spec.deleted or spec.listing or spec.absence else []
     parts += ["optional"] if spec.optional else []
     return ", ".join(parts)
 

@@ -6,6 +6,8 @@ UnisonoError
 ├── RetryLater         the vendor or a resource is unavailable: run again, nothing is lost
 │   └── AlreadyRunning     another live process holds the lease
 ├── StopStream         going on would emit wrong or partial data: this stream ends, the others go on
+│   ├── TooManyBad         more records in a row were bad than the fuse allows
+│   └── Unaccounted        the numbers of a load do not agree: nothing of it was kept
 ├── SkipRecord         one record is unusable: quarantine it with reason and path
 └── StoreFailure       the master store cannot be used as it is
     ├── LeaseLost          the fence moved on: this writer must not write again
@@ -49,6 +51,14 @@ class AlreadyRunning(RetryLater):
 
 class StopStream(UnisonoError):
     """Going on would give wrong or partial data; only this stream ends."""
+
+
+class TooManyBad(StopStream):
+    """More records in a row went to quarantine than the connection allows; what was committed stays."""
+
+
+class Unaccounted(StopStream):
+    """The account of a load does not add up; the transaction concerned was given up."""
 
 
 class SkipRecord(UnisonoError):

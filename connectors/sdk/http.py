@@ -1,12 +1,15 @@
-"""The only place that speaks HTTP: time-outs, declared origins, size caps, and no secret in any text.
+"""The only place that speaks HTTP: time-outs, declared origins, size and time caps, and no secret in any text.
 
 `Wire` sends one request once. What may be worth another attempt is raised as Transient; going on is `Session`'s.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
+import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +19,10 @@ import httpx
 import msgspec
 
 from connectors.sdk.body import Body, Malformed
-from connectors.sdk.errors import FixConnector, StopStream
+from connectors.sdk.errors import FixConfig, FixConnector, StopStream
+from connectors.sdk.guard import ForbiddenAddress, Guard
 from connectors.sdk.retry import Transient, is_transient, retry_after
+from connectors.sdk.transport import HEADERS, TIMEOUT, new_client
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,11 +32,16 @@ if TYPE_CHECKING:
 ClientFactory = Callable[[], httpx.AsyncClient]
 
 MAX_RESPONSE_BYTES: Final = 256 * 1024 * 1024
+MAX_SECONDS: Final = 300.0
+GRANT_SECONDS: Final = 30.0
 _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SNIPPET: Final = 300
 _SHORTEST_SECRET: Final = 4
-_TIMEOUT: Final = httpx.Timeout(60.0, connect=15.0, pool=None)
+_KEPT_HEADS: Final = 64
+_ZLIB_METHOD: Final = 8
+_EXTENSIONS: Final = {"timeout": TIMEOUT.as_dict()}
+_JSON: Final = ("content-type", "application/json")
 _logger: Final = logging.getLogger("unisono.http")
 
 
@@ -43,13 +53,10 @@ def _quiet(record: logging.LogRecord) -> bool:
 logging.getLogger("httpx").addFilter(_quiet)
 
 
-def client_factory() -> httpx.AsyncClient:
-    """Return the client that real reads use; tests hand in their own function instead."""
-    return httpx.AsyncClient(
-        timeout=_TIMEOUT,
-        follow_redirects=False,
-        headers={"user-agent": "unisono", "accept": "application/json"},
-    )
+def client_factory(base_url: str, *, allow_private: bool = False) -> httpx.AsyncClient:
+    """Return the client that real reads of a connection use; tests hand in their own function instead."""
+    url = httpx.URL(base_url)
+    return new_client(Guard.of(url.host, _port(url), allow_private=allow_private))
 
 
 class Redactor:
@@ -58,6 +65,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """Know ``secrets`` from the start."""
         self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
         for secret in secrets:
             self.add(secret)
 
@@ -66,12 +74,12 @@ class Redactor:
         if secret is not None and len(secret) >= _SHORTEST_SECRET:
             encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
             self._forms |= {secret, quote(secret, safe=""), quote(secret), encoded}
+            longest_first = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def __call__(self, text: str) -> str:
         """Return ``text`` without any known secret."""
-        for form in sorted(self._forms, key=len, reverse=True):
-            text = text.replace(form, "***")
-        return text
+        return text if self._pattern is None else self._pattern.sub("***", text)
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,11 @@ class Reply:
 def origin(url: str | httpx.URL) -> str:
     """Return ``scheme://host:port`` of an address, ports written out."""
     parsed = url if isinstance(url, httpx.URL) else httpx.URL(url)
-    port = parsed.port or {"http": 80, "https": 443}.get(parsed.scheme, 0)
-    return f"{parsed.scheme}://{parsed.host}:{port}"
+    return f"{parsed.scheme}://{parsed.host}:{_port(parsed)}"
+
+
+def _port(url: httpx.URL) -> int:
+    return url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
 
 
 class Wire:
@@ -115,11 +126,13 @@ class Wire:
         now: Callable[[], datetime],
         *,
         max_bytes: int = MAX_RESPONSE_BYTES,
+        max_seconds: float = MAX_SECONDS,
     ) -> None:
         """Keep what one connection may talk to."""
         self.redact = redact
-        self._client, self._now, self._max_bytes = client, now, max_bytes
+        self._client, self._now, self._max_bytes, self._max_seconds = client, now, max_bytes, max_seconds
         self._origins = frozenset(origin(one) for one in origins)
+        self._heads: dict[tuple[Any, ...], httpx.Headers] = {}
 
     async def send(self, request: Request, credentials: Credentials = NOBODY) -> Reply:
         """Send one request and return its answer, whatever its status; follow redirects inside the origins."""
@@ -132,15 +145,15 @@ class Wire:
             self._guard(target, "a redirect")
             if built.method != "GET":
                 raise StopStream("the vendor redirects a POST", where=reply.where, do="put the final address in path:")
-            built = self._client.build_request("GET", target, headers=built.headers)
+            built = httpx.Request("GET", target, headers=_without_host(built.headers), extensions=_EXTENSIONS)
         raise StopStream("too many redirects", where=self.safe(request.method, request.url), do="check base_url")
 
     async def post_form(self, url: str, form: Mapping[str, str], basic: tuple[str, str] | None) -> Reply:
         """Send a form, as OAuth token endpoints want it; nothing of it is ever shown."""
         self._guard(url, "token_url")
         auth = httpx.BasicAuth(*basic) if basic else None
-        request = self._client.build_request("POST", url, data=dict(form))
-        return await self._once(next(auth.auth_flow(request)) if auth else request)
+        request = httpx.Request("POST", url, headers=HEADERS, data=dict(form), extensions=_EXTENSIONS)
+        return await self._once(next(auth.auth_flow(request)) if auth else request, seconds=GRANT_SECONDS)
 
     def safe(self, method: str, url: str | httpx.URL) -> str:
         """Return ``GET https://…`` for messages: no credentials, no query values."""
@@ -162,12 +175,10 @@ class Wire:
 
     def _build(self, request: Request, credentials: Credentials) -> httpx.Request:
         url = with_query(request.url, (*request.params, *credentials.params))
-        headers, content = [*request.headers, *credentials.headers], None
-        if request.body is not None:
-            content = msgspec.json.encode(request.body)
-            headers.append(("content-type", "application/json"))
+        content = None if request.body is None else msgspec.json.encode(request.body)
         try:
-            built = self._client.build_request(request.method, url, headers=headers, content=content)
+            headers = self._head(request.headers, credentials.headers, has_body=content is not None)
+            built = httpx.Request(request.method, url, headers=headers, content=content, extensions=_EXTENSIONS)
         except (httpx.InvalidURL, UnicodeEncodeError) as why:
             raise FixConnector(
                 "the request cannot be written", why=self.redact(str(why)), do="check path and headers"
@@ -175,36 +186,80 @@ class Wire:
         self._guard(built.url, "the next page" if request.followed else "the request")
         return built
 
-    async def _once(self, request: httpx.Request) -> Reply:
-        where = self.safe(request.method, request.url)
+    def _head(
+        self, own: tuple[tuple[str, str], ...], proof: tuple[tuple[str, str], ...], *, has_body: bool
+    ) -> httpx.Headers:
+        """Return the headers of a request; those of a stream are the same on every page, and are made once."""
+        key = (own, proof, has_body)
+        made = self._heads.get(key)
+        if made is None:
+            merged = {
+                name.lower(): value for name, value in (*HEADERS.items(), *own, *proof, *((_JSON,) if has_body else ()))
+            }
+            if len(self._heads) > _KEPT_HEADS:
+                self._heads.clear()
+            made = self._heads[key] = httpx.Headers(merged)
+        return made
+
+    async def _once(self, request: httpx.Request, *, seconds: float | None = None) -> Reply:
+        where, longest = self.safe(request.method, request.url), seconds or self._max_seconds
         try:
-            response = await self._client.send(request, stream=True)
-            try:
-                content = await self._read(response, where)
-            finally:
-                await response.aclose()
+            async with asyncio.timeout(longest):
+                response = await self._client.send(request, stream=True)
+                try:
+                    content = await self._read(response, where)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            raise Transient(f"the answer was not complete after {longest:.0f} s", where) from None
+        except ForbiddenAddress as why:
+            raise FixConfig(
+                self.redact(str(why)), where=where, why="private networks are closed to connections",
+                do="if it is meant, set allow_private_networks: true for the connection in unisono.yaml",
+            ) from None  # fmt: skip
         except httpx.RemoteProtocolError as why:
             raise Transient(f"the answer ended early: {self.redact(str(why))}", where, final=StopStream) from None
         except httpx.TransportError as why:
             detail = self.redact(str(why)) or type(why).__name__
             raise Transient(f"no answer: {detail}", where) from None
-        except httpx.DecodingError as why:
+        except (httpx.DecodingError, zlib.error) as why:
             raise Transient(f"the answer is garbled: {self.redact(str(why))}", where, final=StopStream) from None
-        _logger.debug("%s -> %d, %d bytes", where, response.status_code, len(content))
+        if _logger.isEnabledFor(logging.DEBUG):
+            _logger.debug("%s -> %d, %d bytes", where, response.status_code, len(content))
         return Reply(response.status_code, response.headers, content, str(request.url), where)
 
     async def _read(self, response: httpx.Response, where: str) -> bytes:
-        parts, size = [], 0
-        async for part in response.aiter_bytes():
-            size += len(part)
-            if size > self._max_bytes:
-                limit = self._max_bytes // (1024 * 1024)
-                raise StopStream(f"the answer is larger than {limit} MB", where=where, do="lower page_size")
-            parts.append(part)
+        if response.is_stream_consumed:
+            content = response.content
+        else:
+            content = await self._streamed(response, where)
+        if len(content) > self._max_bytes:
+            raise self._too_large(where)
         stated = response.headers.get("content-length", "")
-        if stated.isdigit() and "content-encoding" not in response.headers and int(stated) != size:
-            raise Transient(f"the answer has {size} bytes instead of {stated}", where, final=StopStream)
+        if stated.isdigit() and "content-encoding" not in response.headers and int(stated) != len(content):
+            raise Transient(f"the answer has {len(content)} bytes instead of {stated}", where, final=StopStream)
+        return content
+
+    async def _streamed(self, response: httpx.Response, where: str) -> bytes:
+        """Read to the end, or to the cap: of decoded bytes, so that a small answer cannot unpack into a large one."""
+        stated = response.headers.get("content-length", "")
+        if stated.isdigit() and int(stated) > self._max_bytes:
+            raise self._too_large(where)
+        unpack = _unpacker(response.headers.get("content-encoding", ""), where)
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.stream:  # type: ignore[union-attr]
+            parts.append(unpack(part, self._max_bytes - size) if unpack else part)
+            size += len(parts[-1])
+            if size > self._max_bytes:
+                raise self._too_large(where)
+        if unpack is not None and not unpack.whole:
+            raise Transient("the packed answer ended early", where, final=StopStream)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _too_large(self, where: str) -> StopStream:
+        limit = self._max_bytes // (1024 * 1024)
+        return StopStream(f"the answer is larger than {limit} MB", where=where, do="lower page_size")
 
     def body(self, reply: Reply) -> Body:
         """Return the JSON of a good answer; raise Transient for what is none, such as an HTML page with status 200."""
@@ -221,6 +276,54 @@ class Wire:
         if is_transient(reply.status):
             wait = retry_after(reply.headers, self._now())
             raise Transient(f"status {reply.status}: {self.snippet(reply)}", reply.where, wait=wait)
+
+
+class _Unpacker:
+    """Unpacks gzip or deflate, never far beyond what is still allowed."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._inner: Any = None
+        self._left = b""
+
+    @property
+    def whole(self) -> bool:
+        """True when the last stream came to its end, or none began."""
+        return self._inner is None or bool(self._inner.eof)
+
+    def __call__(self, part: bytes, allowed: int) -> bytes:
+        """Return unpacked bytes; one more than ``allowed`` is enough to know that it is too much."""
+        out: list[bytes] = []
+        data = part
+        while data:
+            if self._inner is None or self._inner.eof:
+                self._inner = zlib.decompressobj(self._window(data))
+            out.append(self._inner.decompress(data, allowed + 1))
+            allowed -= len(out[-1])
+            if allowed < 0:
+                break
+            data = self._inner.unused_data
+        return b"".join(out)
+
+    def _window(self, data: bytes) -> int:
+        """Return zlib's word for the format; some servers call a raw stream deflate."""
+        if self._encoding == "gzip":
+            return 16 + zlib.MAX_WBITS
+        return zlib.MAX_WBITS if data[0] & 0x0F == _ZLIB_METHOD else -zlib.MAX_WBITS
+
+
+def _unpacker(encoding: str, where: str) -> _Unpacker | None:
+    word = encoding.strip().lower()
+    if word in ("", "identity"):
+        return None
+    if word in ("gzip", "x-gzip", "deflate"):
+        return _Unpacker(word.removeprefix("x-"))
+    raise StopStream(f"the answer is packed as {word}", where=where, why="gzip and deflate were asked for")
+
+
+def _without_host(headers: httpx.Headers) -> httpx.Headers:
+    """Return headers for another address, which has a host of its own."""
+    return httpx.Headers([pair for pair in headers.multi_items() if pair[0] != "host"])
 
 
 def with_query(url: str, params: Iterable[tuple[str, str]]) -> str:

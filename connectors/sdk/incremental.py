@@ -45,9 +45,53 @@ def lower_bound(spec: IncrementalSpec, cursor: Cursor, *, lag: bool = True) -> s
         return write(instants.EPOCH)
 
 
-def upper_bound(spec: IncrementalSpec, at: datetime) -> str | int:
-    """Return ``{cursor.end}``: the moment the read began, as the vendor writes it."""
-    return instants.writer(spec.format)(at)
+def upper_bound(spec: IncrementalSpec, until: Cursor) -> str | int:
+    """Return ``{cursor.end}``: the end of a window, as the vendor writes it."""
+    return instants.writer(spec.format)(until)
+
+
+def elapsed(spec: IncrementalSpec, at: datetime) -> datetime:
+    """Return the end of the last tick of the cursor that was over at ``at``: nothing can be added before it."""
+    width = _span(spec.resolution)
+    return at if not width else at - (at - instants.EPOCH) % width
+
+
+def last_tick(spec: IncrementalSpec, at: datetime) -> datetime | None:
+    """Return how far a closed window may reach at ``at``: the last complete tick, less the declared lag.
+
+    ``None`` for number cursors: they have no clock.
+    """
+    return None if isinstance(spec.resolution, int) else elapsed(spec, at - _span(spec.lag))
+
+
+def after(spec: IncrementalSpec, cursor: Cursor) -> Cursor:
+    """Return the next value that a bound can tell from ``cursor``."""
+    return cursor + _tick(spec)  # type: ignore[operator]
+
+
+def back(spec: IncrementalSpec, cursor: Cursor) -> Cursor:
+    """Return the cursor less the lag."""
+    return cursor - (_int(spec.lag) if isinstance(cursor, int) else _span(spec.lag))  # type: ignore[operator]
+
+
+def middle(spec: IncrementalSpec, start: Cursor, end: Cursor) -> Cursor | None:
+    """Return a value between the ends of a window, ``None`` when no bound can tell one from both."""
+    ticks = (end - start) // _tick(spec)  # type: ignore[operator]
+    return start + _tick(spec) * (ticks // 2) if ticks > 1 else None  # type: ignore[operator]
+
+
+def later(one: str | None, other: str | None) -> str | None:
+    """Return the later of two stored cursors; the first when they cannot be compared."""
+    if one is None or other is None:
+        return other if one is None else one
+    left, right = parse(one), parse(other)
+    return other if type(left) is type(right) and left < right else one  # type: ignore[operator]
+
+
+def _tick(spec: IncrementalSpec) -> timedelta | int:
+    if isinstance(spec.resolution, int):
+        return max(1, spec.resolution)
+    return max(spec.resolution, instants.step(spec.format))
 
 
 def advance(old: Cursor | None, high: Cursor | None, ceiling: datetime) -> Cursor | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -15,16 +16,20 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import jsonschema
 
 from connectors.sdk import instants, paginators, paths, templates
-from connectors.sdk.errors import FixConfig, FixConnector
-from connectors.sdk.protocols import ConnectionSettings
+from connectors.sdk.errors import FixConnector
+from connectors.sdk.settings import connect
 from connectors.sdk.specs import (
+    AbsenceSpec,
     AuthSpec,
+    DeletedListing,
     DeletedSpec,
     HydrateSpec,
     IncrementalSpec,
+    KeysetSpec,
     Limits,
     Manifest,
     ParentSpec,
+    RefusedSpec,
     RequestSpec,
     StreamSpec,
 )
@@ -76,67 +81,12 @@ def load_manifest(path: File | str) -> Manifest:
         file /= "manifest.yaml"
     data, locate = load_yaml(file, error=ManifestError)
     validate(data, manifest_schema(), locate, file, error=ManifestError)
+    return manifest_of(data, locate)
+
+
+def manifest_of(data: Mapping[str, Any], locate: Locate) -> Manifest:
+    """Return the manifest that a document means which already fits the schema; ``locate`` knows its lines."""
     return _Reader(data, locate).manifest()
-
-
-def connect(
-    manifest: Manifest,
-    *,
-    name: str,
-    connection_id: str,
-    config: Mapping[str, Any],
-    base_url: str | None = None,
-    timezone: str | None = None,
-    streams: tuple[str, ...] = (),
-    where: str | None = None,
-) -> ConnectionSettings:
-    """Check one connection's configuration against its manifest and return its settings.
-
-    Raise FixConfig naming the key; values never appear in the message, since any may be a secret.
-    """
-    place = where or f"connection '{name}'"
-    validator: Any = jsonschema.Draft202012Validator(manifest.config_schema)
-    fault = next(iter(sorted(validator.iter_errors(dict(config)), key=lambda one: list(map(str, one.path)))), None)
-    if fault is not None:
-        what, do = _config_fault(fault, manifest)
-        raise FixConfig(what, where=place, do=do)
-    wanted = streams or manifest.default_streams()
-    for stream in wanted:
-        manifest.stream(stream)
-    try:
-        instants.zone(timezone)
-    except (KeyError, ValueError, OSError) as why:
-        raise FixConfig(f"timezone '{timezone}' is unknown", where=place, do="use an IANA name: Europe/Berlin") from why
-    base = _base(base_url or manifest.base_url, config, place)
-    return ConnectionSettings(name, connection_id, manifest, base, dict(config), timezone, tuple(wanted))
-
-
-def _base(address: str, config: Mapping[str, Any], place: str) -> str:
-    try:
-        return templates.render_text(address, {"config": config}).rstrip("/")
-    except templates.Undefined as word:
-        key = str(word).strip("{}").removeprefix("config.")
-        raise FixConfig(
-            f"the config lacks {key}, which the address {address} needs",
-            where=place,
-            do=f"give {key}, or the connection its own base_url:",
-        ) from None
-
-
-def _config_fault(fault: Any, manifest: Manifest) -> tuple[str, str]:
-    known = list(manifest.config_schema.get("properties", {}))
-    if fault.validator == "additionalProperties":
-        extra = next((key for key in fault.instance if key not in known), "?")
-        return f"{manifest.name} has no config key '{extra}'", suggest(extra, known)
-    if fault.validator in ("anyOf", "oneOf"):
-        ways = [" + ".join(branch.get("required", [])) for branch in fault.validator_value]
-        return f"the config of {manifest.name} is incomplete", "give " + ", or ".join(way for way in ways if way)
-    if fault.validator == "required":
-        missing = [key for key in fault.validator_value if key not in fault.instance]
-        return f"the config of {manifest.name} lacks {', '.join(missing)}", f"see {manifest.docs}"
-    key = ".".join(map(str, fault.absolute_path)) or "config"
-    allowed = fault.schema.get("description") or json.dumps({fault.validator: fault.validator_value})
-    return f"the value of '{key}' does not fit", f"allowed: {allowed}"
 
 
 class _Reader:
@@ -163,8 +113,10 @@ class _Reader:
             summary=data["summary"], docs=data["docs"], api_version=data.get("api_version", ""),
             owners=tuple(data.get("owners", ())), base_url=data["base_url"], origins=tuple(data.get("origins", ())),
             config_schema=self.config, auth=tuple(self._auth(index, one) for index, one in enumerate(data["auth"])),
-            limits=Limits(**data.get("limits", {})), headers=data.get("headers", {}),
+            limits=Limits.of(data.get("limits", {})), headers=data.get("headers", {}),
             hooks=tuple(data.get("hooks", ())), streams=streams, path=self.locate.file,
+            notices=tuple(data.get("notices", ())),
+            unauthorised=self._unauthorised(data.get("unauthorised")),
         )  # fmt: skip
 
     def _check_config(self) -> None:
@@ -231,12 +183,13 @@ class _Reader:
             cadence=instants.duration(merged["cadence"]) if "cadence" in merged else None,
             optional=merged.get("optional", False), scope=merged.get("scope"),
             expect=merged.get("expect", {}), source=merged,
+            listing=self._listing(merged, place, scope), absence=self._absence(merged, place, scope),
         )  # fmt: skip
 
     def _request(self, merged: Mapping[str, Any], place: tuple[str, ...], scope: set[str]) -> RequestSpec:
         spec = {key: merged[key] for key in _REQUEST_KEYS if key in merged}
         paginator = spec.get("paginator", {"type": "single_page"})
-        self._words(spec, place, scope | {"page_size", "cursor.start", "cursor.end"})
+        self._words(spec, place, scope | {"page_size", "cursor.start", "cursor.end", "cursor.key"})
         for key, value in paginator.items():
             if key.endswith("path"):
                 self._path(value, (*place, "paginator", key))
@@ -268,8 +221,18 @@ class _Reader:
                 "the lower bound is never asked for",
                 "add start_param, or {cursor.start} in the request",
             )
-        if given.get("cap") and given.get("sorted", "none") != "asc":
-            self._fail(here, "cap needs sorted: asc", "only an ascending read can go on from the last record seen")
+        ends = ("cursor", "end") in set(templates.words(parts)) and not number
+        if given.get("cap") and given.get("sorted", "none") != "asc" and not ends:
+            do = "an ascending read goes on from the last record seen; any other must be able to ask for a shorter span"
+            self._fail(here, "cap needs sorted: asc, or an upper bound ({cursor.end})", do)
+        if "anchor" in given and given.get("sorted", "none") != "asc":
+            self._fail(
+                (*here, "anchor"), "anchor needs sorted: asc", "only an ascending read can go on at the last cursor"
+            )
+        if "window" in given and not ends:
+            self._fail(
+                (*here, "window"), "window needs an upper bound", "add end_param, or {cursor.end} in the request"
+            )
         times = merged.get("record_time_format", "iso8601")
         return IncrementalSpec(
             cursor_path=self._path(given["cursor_path"], (*here, "cursor_path")),
@@ -278,8 +241,36 @@ class _Reader:
             inclusive=given.get("bound", "inclusive") == "inclusive",
             lag=self._extent(given.get("lag", "0" if number else "0s"), here, number=number),
             sorted=given.get("sorted", "none"), request=request, cap=given.get("cap"), whole_below=given.get("whole_below", 0),
-            hydrate=self._hydrate(given.get("hydrate"), here, scope),
+            hydrate=self._hydrate(given.get("hydrate"), here, scope), ends=ends,
+            window=instants.duration(given["window"]) if "window" in given else None,
+            keyset=self._keyset(merged, request, here, scope), start=_instant(given.get("start")),
+            anchor=given.get("anchor") == "page",
         )  # fmt: skip
+
+    def _keyset(
+        self, merged: Mapping[str, Any], asked: RequestSpec, here: tuple[str, ...], scope: set[str]
+    ) -> KeysetSpec | None:
+        given = merged["incremental"].get("keyset")
+        if given is None:
+            return None
+        here = (*here, "keyset")
+        base = {
+            **merged,
+            **merged["incremental"].get("request", {}),
+            "params": asked.params,
+            **given.get("request", {}),
+        }
+        request = self._request(base, here, scope)
+        request = replace(
+            request, params={**request.params, **({given["param"]: "{cursor.key}"} if "param" in given else {})}
+        )
+        missing = {("cursor", "key"), ("cursor", "end")} - set(
+            templates.words((request.path, request.params, request.first_page_params, request.body))
+        )
+        for root, word in sorted(missing):
+            do = "one tick of the cursor is read between {cursor.start} and {cursor.end}, keys after {cursor.key}"
+            self._fail(here, f"the request never asks for {{{root}.{word}}}", do)
+        return KeysetSpec(self._path(given["path"], (*here, "path")), given.get("start", "0"), request)
 
     def _extent(self, text: str, place: tuple[str, ...], *, number: bool) -> timedelta | int:
         try:
@@ -295,7 +286,7 @@ class _Reader:
         return HydrateSpec(given["path"], given.get("params", {}), selector)
 
     def _deleted(self, given: Any, place: tuple[str, ...]) -> DeletedSpec | None:
-        if given is None:
+        if given is None or "path" not in given:
             return None
         path = self._path(given["path"], (*place, "deleted", "path"))
         equals = given.get("equals")
@@ -303,11 +294,47 @@ class _Reader:
         texts = None if values is None else tuple(paths.text_of(one) or "" for one in values)
         return DeletedSpec(path, texts, given.get("present"))
 
+    def _listing(self, merged: Mapping[str, Any], place: tuple[str, ...], scope: set[str]) -> DeletedListing | None:
+        given = merged.get("deleted", {}).get("list")
+        if given is None:
+            return None
+        here = (*place, "deleted", "list")
+        params = (
+            {**merged.get("params", {}), **given.get("params", {})} if "path" not in given else given.get("params", {})
+        )
+        key, time = given.get("key", merged["key"]), given.get("record_time", merged.get("record_time"))
+        return DeletedListing(
+            request=self._request({**merged, **given, "params": params}, here, scope),
+            key=tuple(self._path(one, (*here, "key")) for one in ([key] if isinstance(key, str) else key)),
+            record_time=self._path(time, (*here, "record_time")) if time else None,
+            record_time_format=given.get("record_time_format", merged.get("record_time_format", "iso8601")),
+        )
+
+    def _absence(self, merged: Mapping[str, Any], place: tuple[str, ...], scope: set[str]) -> AbsenceSpec | None:
+        given = merged.get("deleted", {})
+        rule, item = given.get("absence", "never"), given.get("item")
+        here = (*place, "deleted")
+        if (rule == "confirm") != (item is not None):
+            self._fail(here, "absence: confirm and item: belong together", "give the address of one record, with {key}")
+        if rule == "never":
+            return None
+        if item is None:
+            return AbsenceSpec(rule)
+        if scope and "parent" in merged:
+            self._fail((*here, "item"), "a child stream cannot be confirmed record by record", "say absence: twice")
+        self._words(item, (*here, "item"), {"key", *scope})
+        return AbsenceSpec(rule, HydrateSpec(item["path"], item.get("params", {}), ()))
+
     def _parent(self, given: Any, place: tuple[str, ...]) -> ParentSpec | None:
         if given is None:
             return None
         bind = {word: self._path(text, (*place, "parent", "bind", word)) for word, text in given["bind"].items()}
         return ParentSpec(given["stream"], bind, given.get("changed_only", False))
+
+    def _unauthorised(self, given: Mapping[str, Any] | None) -> RefusedSpec | None:
+        if given is None:
+            return None
+        return RefusedSpec(given["status"], self._path(given["path"], ("unauthorised", "path")), given["equals"])
 
     def _path(self, text: str, place: tuple[str, ...]) -> Path:
         try:
@@ -330,6 +357,13 @@ def _unknown_words(value: Any, allowed: list[str]) -> Iterator[str]:
         word = f"{root}.{rest}" if rest else root
         if word not in allowed and f"{root}.*" not in allowed:
             yield word
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _partitions(given: Any) -> tuple[str, tuple[str, ...]] | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from connectors.sdk.protocols import Completeness, Page, ParentRecord, PartitionState, StoredToken
+from connectors.sdk import incremental
+from connectors.sdk.protocols import Completeness, Page, ParentRecord, PartitionState, ReadKind, StoredToken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class MemoryCheckpoints:
@@ -24,6 +25,10 @@ class MemoryCheckpoints:
         """Return the state of a partition."""
         return self.states.get(partition)
 
+    def partitions(self, names: Sequence[str]) -> Mapping[str, PartitionState]:
+        """Return the states of those that were ever read."""
+        return {name: self.states[name] for name in names if name in self.states}
+
     def live_records(self) -> int:
         """Return the number a test has set."""
         return self.live
@@ -34,15 +39,18 @@ class MemoryCheckpoints:
         return self._parents.get(parent_stream, ())
 
     def save(self, page: Page) -> None:
-        """Store what one page leaves for the next run."""
+        """Store what one page leaves for the next run; reads of changes and of everything keep places of their own."""
         state = self.states.get(page.partition, PartitionState(page.partition))
-        if page.completeness is None:
-            self.states[page.partition] = replace(state, position=page.position)
-            return
-        complete = page.completeness is Completeness.COMPLETE
-        self.states[page.partition] = PartitionState(
-            page.partition, page.cursor, None, page.parent_hash if complete else state.parent_hash, complete
-        )
+        if page.kind is ReadKind.INCREMENTAL:
+            state = replace(state, changes=page.position)
+        else:
+            state = replace(state, position=page.position)
+        if page.completeness is not None:
+            complete = page.completeness is Completeness.COMPLETE
+            cursor = incremental.later(state.cursor, page.cursor)
+            parent_hash = page.parent_hash if complete else state.parent_hash
+            state = replace(state, complete=complete, cursor=cursor, parent_hash=parent_hash)
+        self.states[page.partition] = state
 
 
 class MemoryTokens:

@@ -12,7 +12,7 @@ import httpx
 from connectors.sdk import paths
 from connectors.sdk.body import MISSING, Body
 from connectors.sdk.errors import StopStream
-from connectors.sdk.paging import Answer, Paginator, Position, Request
+from connectors.sdk.paging import PROBE, Answer, Paginator, Position, Request, number
 
 if TYPE_CHECKING:
     from connectors.sdk.paths import Path
@@ -51,7 +51,7 @@ class SinglePage(Paginator):
 
     def doubt(self, answer: Answer) -> str | None:
         """Doubt a full page, and an answer that names a next one."""
-        if answer.full:
+        if answer.full and not self.is_proven(answer):
             return f"a full page of {answer.wire} records under single_page: the paging of this stream is not declared"
         if _link(answer.headers, "next"):
             return "a Link header names a next page under single_page"
@@ -96,6 +96,10 @@ class CursorPaginator(Paginator):
         if cursor is MISSING and more is MISSING and not self.stop_when_missing:
             raise _stop("neither a cursor nor an end marker", answer, "check cursor_path and has_more_path")
         return None
+
+    def doubt(self, answer: Answer) -> str | None:
+        """Doubt an end that the declared ``has_more_path`` does not confirm."""
+        return _unmarked(self.has_more_path, answer) or super().doubt(answer)
 
     def marked_end(self, answer: Answer) -> bool:
         """Return whether the end is said, not only left out."""
@@ -152,6 +156,12 @@ class NextUrlPaginator(Paginator):
             raise _stop("the vendor says there is more but names no next page", answer, "check next_url_path")
         return None
 
+    def doubt(self, answer: Answer) -> str | None:
+        """Doubt an end that no declared marker confirms."""
+        if answer.body.get(self.next_url_path) is not MISSING:
+            return super().doubt(answer)
+        return _unmarked(self.end_path or self.has_more_path, answer) or super().doubt(answer)
+
     def marked_end(self, answer: Answer) -> bool:
         """Return whether the end is said, not only left out."""
         marks = (self.next_url_path, self.has_more_path, self.end_path)
@@ -160,14 +170,17 @@ class NextUrlPaginator(Paginator):
 
 @dataclass(frozen=True)
 class PageNumberPaginator(Paginator):
-    """Pages are numbered; totals end the chain when the vendor gives them, else a page that is not full."""
+    """Pages are numbered; totals end the chain when the vendor gives them, else an empty page.
+
+    A vendor that filters a page after cutting it sends short pages in the middle; ``short_page: ends`` says it does not.
+    """
 
     type: ClassVar[str] = "page_number"
+    counts: ClassVar[bool] = True
     page_param: str = "page"
     base_page: int = 1
     total_pages_path: Path | None = None
-    total_path: Path | None = None
-    total_header: str | None = None
+    short_page: str = "probe"
 
     def first(self, request: Request, page_size: int | None) -> Request:
         """Ask for the base page by its number."""
@@ -179,26 +192,29 @@ class PageNumberPaginator(Paginator):
         return self.bare(request).with_param(self.page_param, str(position["page"]))
 
     def next(self, answer: Answer) -> Position | None:
-        """Stop at the last page or record by total, at an empty page, or at one that is not full."""
+        """Stop at the last page or record by total, else at an empty page."""
         page = self.base_page if answer.position is None else int(answer.position["page"])
-        pages = _number(answer.body.get(self.total_pages_path)) if self.total_pages_path else None
-        total = _total(answer, self.total_path, self.total_header)
+        pages = number(answer.body.get(self.total_pages_path)) if self.total_pages_path else None
+        total = self.total(answer)
         if pages is not None:
-            go_on = page - self.base_page + 1 < pages
-        elif total is not None:
-            go_on = answer.seen + answer.wire < total and answer.wire > 0
-        else:
-            go_on = answer.full if answer.page_size else answer.wire > 0
-        return {"page": page + 1} if go_on else None
+            return {"page": page + 1} if page - self.base_page + 1 < pages else None
+        if total is not None:
+            return {"page": page + 1} if answer.distinct < total and answer.wire > 0 else None
+        return _onwards({"page": page + 1}, answer, self.short_page)
 
-    def doubt(self, answer: Answer) -> str | None:
-        """Doubt an end before the stated total."""
-        return _short_of(_total(answer, self.total_path, self.total_header), answer) or super().doubt(answer)
+    def back(self, answer: Answer, records: int) -> tuple[Position | None, int]:
+        """Go back by whole pages."""
+        page, size = (
+            (self.base_page if answer.position is None else int(answer.position["page"])),
+            answer.page_size or 1,
+        )
+        pages = min(-(-records // size), page - self.base_page)
+        return {"page": page - pages}, pages * size
 
     def marked_end(self, answer: Answer) -> bool:
         """Return whether the end is said, not only left out."""
         pages = self.total_pages_path is not None and answer.body.get(self.total_pages_path) is not MISSING
-        return pages or _total(answer, self.total_path, self.total_header) is not None
+        return pages or self.total(answer) is not None
 
 
 @dataclass(frozen=True)
@@ -206,12 +222,12 @@ class OffsetPaginator(Paginator):
     """Records are counted; the next offset is what was really sent so far, so a clamped page loses nothing."""
 
     type: ClassVar[str] = "offset"
+    counts: ClassVar[bool] = True
     offset_param: str = "offset"
     limit_param: str | None = None
-    total_path: Path | None = None
-    total_header: str | None = None
     has_more_path: Path | None = None
     next_offset_path: Path | None = None
+    short_page: str = "probe"
 
     def first(self, request: Request, page_size: int | None) -> Request:
         """Ask from the start, with the limit when its parameter is declared."""
@@ -227,33 +243,33 @@ class OffsetPaginator(Paginator):
         return kept.with_param(self.offset_param, str(position["offset"]))
 
     def next(self, answer: Answer) -> Position | None:
-        """Stop by marker, by total, else at a page that is not full."""
+        """Stop by marker, by total, else at an empty page."""
         offset = 0 if answer.position is None else int(answer.position["offset"])
         after = offset + (answer.wire or answer.page_size or 0)
         more = answer.body.get(self.has_more_path) if self.has_more_path else MISSING
-        total = _total(answer, self.total_path, self.total_header)
+        total = self.total(answer)
         if self.next_offset_path is not None:
-            named = _number(answer.body.get(self.next_offset_path))
+            named = number(answer.body.get(self.next_offset_path))
             if named is None and more is True:
                 raise _stop("the vendor says there is more but names no offset", answer, "check next_offset_path")
             return None if named is None or more is False else {"offset": named}
         if isinstance(more, bool):
-            go_on = more
-        elif total is not None:
-            go_on = after < total
-        else:
-            go_on = answer.full if answer.page_size else answer.wire > 0
-        return {"offset": after} if go_on else None
+            return {"offset": after} if more else None
+        if total is not None:
+            return {"offset": after} if after < total and (answer.wire or answer.page_size) else None
+        return _onwards({"offset": after}, answer, self.short_page)
 
-    def doubt(self, answer: Answer) -> str | None:
-        """Doubt an end before the stated total."""
-        return _short_of(_total(answer, self.total_path, self.total_header), answer) or super().doubt(answer)
+    def back(self, answer: Answer, records: int) -> tuple[Position | None, int]:
+        """Go back by as many records."""
+        offset = 0 if answer.position is None else int(answer.position["offset"])
+        records = min(records, offset)
+        return {"offset": offset - records}, records
 
     def marked_end(self, answer: Answer) -> bool:
         """Return whether the end is said, not only left out."""
         marks = (self.has_more_path, self.next_offset_path)
         marked = any(path is not None and answer.body.get(path) is not MISSING for path in marks)
-        return marked or _total(answer, self.total_path, self.total_header) is not None
+        return marked or self.total(answer) is not None
 
 
 @dataclass(frozen=True)
@@ -319,20 +335,20 @@ def _link(headers: httpx.Headers, rel: str) -> str | None:
     return response.links.get(rel, {}).get("url")
 
 
-def _number(value: Any) -> int | None:
-    text = paths.text_of(value) if value is not MISSING else None
-    return int(text) if text is not None and text.isdigit() else None
+def _onwards(position: Position, answer: Answer, short_page: str) -> Position | None:
+    """Return the next position where nothing but the page itself tells the end; a short page may be followed by more."""
+    if answer.wire == 0:
+        return None
+    if answer.full or not answer.page_size:
+        return position
+    return None if short_page == "ends" else {**position, PROBE: True}
 
 
-def _total(answer: Answer, path: Path | None, header: str | None) -> int | None:
-    if header is not None:
-        return _number(answer.headers.get(header))
-    return _number(answer.body.get(path)) if path is not None else None
-
-
-def _short_of(total: int | None, answer: Answer) -> str | None:
-    seen = answer.seen + answer.wire
-    return f"the vendor counts {total} records, {seen} came" if total is not None and seen < total else None
+def _unmarked(path: Path | None, answer: Answer) -> str | None:
+    """Doubt an answer that lacks the marker the manifest promises."""
+    if path is None or answer.body.get(path) is not MISSING:
+        return None
+    return f"the answer lacks '{paths.write(path)}', which says whether there is more"
 
 
 def _with(body: Any, path: Path, value: Any) -> Any:

@@ -10,16 +10,22 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from asyncio import Semaphore
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from connectors.sdk.specs import Manifest
+    from connectors.sdk.specs import Limits, Manifest
 
 
 class ReadKind(StrEnum):
-    """Whether a read asked for what changed, or for everything."""
+    """Whether a read asked for what changed, or for everything; each kind goes on from a state of its own.
+
+    BACKFILL reads everything of a stream that can also be asked for changes, beside its INCREMENTAL reads; SNAPSHOT
+    reads everything of a stream that cannot.
+    """
 
     INCREMENTAL = "INCREMENTAL"
+    BACKFILL = "BACKFILL"
     SNAPSHOT = "SNAPSHOT"
 
 
@@ -68,8 +74,9 @@ class ParentRecord(NamedTuple):
 class PartitionState:
     """What is known of one partition of a stream from earlier runs.
 
-    ``cursor`` is that of the last finished read; ``position`` is where an unfinished read stands, else ``None``;
-    ``complete`` says whether the last finished read was COMPLETE.
+    ``cursor`` is how far the changes are known; ``position`` is where an unfinished read of everything stands and
+    ``changes`` where an unfinished INCREMENTAL one does, else ``None``; ``complete`` says whether the last finished
+    read of each kind was COMPLETE.
     """
 
     partition: str
@@ -77,6 +84,7 @@ class PartitionState:
     position: Mapping[str, Any] | None = None
     parent_hash: str | None = None
     complete: bool = False
+    changes: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,8 @@ class Page:
     """One page of one partition, in order; store ``position`` with its records and a kill loses nothing.
 
     ``wire`` counts the records the vendor sent: ``wire == len(records) + filtered``. ``position`` is ``None`` on the
-    partition's last page; only that page carries ``completeness``, ``cursor`` (the one to store now) and ``reason``.
+    partition's last page; only that page carries ``completeness``, ``cursor`` (the one to store now), and ``reason`` or
+    ``proof``.
     ``restarted`` is true on the first page after the vendor refused a stored position: the read began anew.
     """
 
@@ -99,13 +108,16 @@ class Page:
     completeness: Completeness | None = None
     reason: str | None = None
     restarted: bool = False
+    proof: str | None = None
 
 
 @dataclass(frozen=True)
 class StoredToken:
     """A connection's OAuth tokens. ``version`` grows with each save; ``seed`` tells which credentials they came from.
 
-    ``claimed_until`` is set while one process refreshes: the others wait for its answer.
+    ``claimed_until`` is set while one process refreshes: the others wait for its answer. ``presented`` says that the
+    refresh token was shown to the vendor and that the answer is not known; ``reauth`` why a person must authorise anew.
+    ``rotated`` says that the vendor has replaced the seed; ``former`` are seeds that are spent for good.
     """
 
     connection_id: str
@@ -115,6 +127,11 @@ class StoredToken:
     refresh_token: str | None = None
     expires_at: datetime | None = None
     claimed_until: datetime | None = None
+    refresh_at: datetime | None = None
+    presented: bool = False
+    reauth: str | None = None
+    rotated: bool = False
+    former: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,14 @@ class ConnectionSettings:
     config: Mapping[str, Any] = field(repr=False)
     timezone: str | None = None
     streams: tuple[str, ...] = ()
+    allow_private: bool = False
+    patience_s: float = 120.0
+    account_limits: Limits | None = field(default=None, repr=False)
+
+    @property
+    def limits(self) -> Limits:
+        """What the vendor allows this account: its own numbers where the configuration gives some."""
+        return self.account_limits or self.manifest.limits
 
     @property
     def connector(self) -> str:
@@ -140,6 +165,9 @@ class Checkpoints(Protocol):
 
     def partition(self, partition: str) -> PartitionState | None:
         """Return the state of a partition, ``None`` if it was never read."""
+
+    def partitions(self, names: Sequence[str]) -> Mapping[str, PartitionState]:
+        """Return the states of those of some hundred partitions that were ever read, in one question."""
 
     def live_records(self) -> int:
         """Return how many landed records of this stream the vendor has not deleted."""
@@ -164,8 +192,16 @@ class Tokens(Protocol):
 class Quota(Protocol):
     """The requests one vendor account may still make, shared by all who use it."""
 
-    async def acquire(self, n: int = 1) -> None:
-        """Return when ``n`` requests may be sent."""
+    async def acquire(self, method: str = "GET", path: str = "/") -> None:
+        """Return when one such request may be sent; raise VendorBusy when that is too far away."""
 
-    def observe(self, headers: Mapping[str, str], now: datetime) -> None:
-        """Learn from an answer's headers (``Retry-After``, remaining counts)."""
+    def slots(self, method: str, path: str) -> Sequence[Semaphore]:
+        """Return what bounds the requests of this kind that run at one time, beside the connection's own bound."""
+
+    def observe(
+        self, headers: Mapping[str, str], now: datetime, *, status: int = 200, method: str = "GET", path: str = "/"
+    ) -> None:
+        """Learn from an answer: its status and its headers (``Retry-After``, remaining counts)."""
+
+    def close(self) -> None:
+        """Give back what was not used."""

@@ -64,6 +64,7 @@ class RecordReader:
     def __init__(self, stream: StreamSpec, zone: tzinfo | None, *, max_bytes: int = MAX_BYTES) -> None:
         """Compile the stream's paths once."""
         self._keys = [(paths.getter(path), paths.write(path)) for path in stream.key]
+        self._plain_key = _member(stream.key[0]) if len(stream.key) == 1 else None
         self._time = _Timed.of(stream.record_time, stream.record_time_format, zone)
         self._cursor = _cursor(stream, zone)
         spec = stream.incremental
@@ -93,7 +94,9 @@ class RecordReader:
     def _read(self, payload: bytes, parent: bytes | None) -> tuple[RawRecord, Any]:
         """Return one good record and its cursor; the hash comes last, since it eats the volatile parts."""
         value = _parse(payload, self._max_bytes)
-        key = self._key(value)
+        key = value.get(self._plain_key) if self._plain_key is not None else None
+        if type(key) is not str or not key:
+            key = self._key(value)
         try:
             time = self._time.instant(value) if self._time else None
         except _Unusable as why:
@@ -109,7 +112,7 @@ class RecordReader:
     def _key(self, value: Any) -> str:
         if len(self._keys) == 1:
             return _key_part(*self._keys[0], value)
-        return ":".join(_key_part(get, path, value) for get, path in self._keys)
+        return ":".join(_escaped(_key_part(get, path, value)) for get, path in self._keys)
 
     def _position(self, value: Any, time: datetime | None) -> tuple[str | None, Cursor | None]:
         if self._cursor is None:
@@ -118,7 +121,7 @@ class RecordReader:
         if found is None or found == "":
             return None, None
         if self._one_time:
-            return paths.text_of(found), time
+            return (found if type(found) is str else paths.text_of(found)), time
         try:
             return paths.text_of(found), self._cursor.read(found)
         except (ValueError, ArithmeticError, TypeError):
@@ -147,6 +150,11 @@ class _Timed(NamedTuple):
             raise _Unusable(f"the record's time cannot be read: {why}", paths.write(self.path)) from None
 
 
+def _member(path: Path) -> str | None:
+    """Return the name of a path that is one member of the record itself."""
+    return path[0] if len(path) == 1 and isinstance(path[0], str) else None
+
+
 def _cursor(stream: StreamSpec, zone: tzinfo | None) -> _Timed | None:
     if stream.incremental is None:
         return None
@@ -165,6 +173,11 @@ def _is_deleted(spec: DeletedSpec | None) -> Callable[[Any], bool] | None:
         return lambda value: (get(value) not in (None, "", False)) is present
     equals = frozenset(spec.equals)
     return lambda value: paths.text_of(get(value)) in equals
+
+
+def _escaped(part: str) -> str:
+    """Return a part of a composite key so that ("a:b", "c") and ("a", "b:c") stay two keys."""
+    return part.replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _key_part(get: Callable[[Any], Any], path: str, value: Any) -> str:
@@ -191,7 +204,7 @@ def _parse(payload: bytes, max_bytes: int) -> dict[str, Any]:
         raise _Unusable(f"unreadable: {_cause(payload, why)}") from None
     if not isinstance(value, dict):
         raise _Unusable("not a JSON object")
-    if b"\\u0000" in payload:
+    if b"\\" in payload and b"\\u0000" in payload:
         where = _nul(value, ())
         if where is not None:
             raise _Unusable("a NUL character", paths.write(where))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
+
+import httpx
 
 from connectors.sdk import templates
 from connectors.sdk.errors import FixConnector
@@ -14,13 +17,22 @@ from connectors.sdk.templates import Scope, Undefined
 if TYPE_CHECKING:
     from connectors.sdk.specs import RequestSpec
 
-_QUOTED: Final = ("parent", "partition", "record", "cursor")
+_QUOTED: Final = ("parent", "partition", "record", "cursor", "key")
 
 
 def page_request(
-    spec: RequestSpec, base_url: str, headers: Mapping[str, str], scope: Scope, at: Position | None
+    spec: RequestSpec,
+    base_url: str,
+    headers: Mapping[str, str],
+    scope: Scope,
+    at: Position | None,
+    *,
+    resized: bool = False,
 ) -> Request:
-    """Return the request of the page at ``at``; ``None`` is the first page, which alone gets first_page_params."""
+    """Return the request of the page at ``at``; ``None`` is the first page, which alone gets first_page_params.
+
+    ``resized`` says that the page was asked for before, with another page size: that goes into a given address too.
+    """
     scope = {**scope, "page_size": spec.page_size}
     params = {**spec.params, **spec.first_page_params} if at is None else spec.params
     request = Request(
@@ -31,7 +43,17 @@ def page_request(
         None if spec.body is None else templates.render_tree(spec.body, scope),
     )
     first = spec.paginator.first(request, spec.page_size)
-    return first if at is None else spec.paginator.apply(first, at)
+    request = first if at is None else spec.paginator.apply(first, at)
+    return _resized(request, spec) if resized and request.followed else request
+
+
+def _resized(request: Request, spec: RequestSpec) -> Request:
+    """Put the page size into the vendor's own address, under the name the first page was asked with."""
+    names = [name for name, value in spec.params.items() if value == "{page_size}"]
+    url = httpx.URL(request.url)
+    for name in names:
+        url = url.copy_set_param(name, spec.page_size) if name in url.params else url
+    return replace(request, url=str(url))
 
 
 def address(path: str, base_url: str, scope: Scope) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -21,12 +21,16 @@ _T = TypeVar("_T")
 
 
 class VendorBusy(RetryLater):
-    """The vendor asks to come back in ``seconds``, longer than this run should wait."""
+    """The vendor may not be asked before ``not_before``, ``seconds`` from now: longer than this run should wait."""
 
-    def __init__(self, what: str, *, where: str, seconds: float) -> None:
-        """Keep ``seconds`` for whoever schedules the next run."""
-        self.seconds = seconds
-        super().__init__(what, where=where, do="run again after that; what was fetched is kept")
+    exit_code = 75
+
+    def __init__(self, what: str, *, where: str | None, seconds: float, not_before: datetime | None = None) -> None:
+        """Keep the instant for whoever schedules the next run."""
+        self.seconds, self.not_before = seconds, not_before
+        at = f"not before {not_before.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if not_before else "after that"
+        do = f"run again {at} (Dagster does by itself); what was fetched is kept"
+        super().__init__(what, where=where, do=do)
 
 
 class Transient(Exception):
@@ -67,11 +71,28 @@ async def with_retries(
     sleep: Callable[[float], Awaitable[None]],
     attempts: int = ATTEMPTS,
     patience: float = PATIENCE,
+    now: Callable[[], datetime] | None = None,
 ) -> _T:
     """Call ``attempt`` until it does not raise Transient; then raise the error it ends in.
 
     The vendor's own wait is obeyed in full; one longer than ``patience`` raises VendorBusy at once.
     """
+    try:
+        return await attempt()
+    except Transient as why:
+        return await _again(attempt, why, sleep, attempts, patience, now)
+
+
+async def _again(
+    attempt: Callable[[], Awaitable[_T]],
+    first: Transient,
+    sleep: Callable[[float], Awaitable[None]],
+    attempts: int,
+    patience: float,
+    now: Callable[[], datetime] | None,
+) -> _T:
+    """Go on after a first failure; the machinery of retries is built only for those that need it."""
+    failures: list[Transient] = [first]
     retrying = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(lambda why: isinstance(why, Transient) and not _too_long(why, patience)),
         wait=_wait,
@@ -81,14 +102,18 @@ async def with_retries(
     )
 
     async def once() -> _T:
+        if failures:
+            raise failures.pop()
         return await attempt()
 
     try:
         return await retrying(once)
     except Transient as why:
         if _too_long(why, patience):
-            what = f"{why.what}; it asks to wait {why.wait:.0f} s"
-            raise VendorBusy(what, where=why.where, seconds=why.wait or 0.0) from None
+            seconds = why.wait or 0.0
+            what = f"{why.what}; it asks to wait {seconds:.0f} s"
+            at = now() + timedelta(seconds=seconds) if now else None
+            raise VendorBusy(what, where=why.where, seconds=seconds, not_before=at) from None
         raise _last(why, attempts) from None
 
 

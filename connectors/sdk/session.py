@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
 
 from connectors.sdk import auth as authentication
+from connectors.sdk import paths
 from connectors.sdk.body import Body
 from connectors.sdk.errors import FixConfig
-from connectors.sdk.http import ClientFactory, Credentials, Redactor, Reply, Wire, client_factory
+from connectors.sdk.http import ClientFactory, Credentials, Redactor, Reply, Wire, client_factory, parse_json
+from connectors.sdk.notices import Notices
+from connectors.sdk.oauth import Refusal
 from connectors.sdk.retry import with_retries
 
 if TYPE_CHECKING:
@@ -25,6 +30,10 @@ Sleep = Callable[[float], Awaitable[None]]
 _NO_CONTENT: Final = 204
 _UNAUTHORISED: Final = 401
 _FIRST_ERROR: Final = 300
+_REFUSALS: Final = 50  # each but two needs a renewal by somebody else in between
+_RENEWALS: Final = 2
+_GRANT_ATTEMPTS: Final = 3
+_GRANT_PATIENCE: Final = 15.0
 
 
 class Refused(Exception):
@@ -56,15 +65,20 @@ class Session:
         now: Callable[[], datetime],
         factory: ClientFactory | None = None,
         sleep: Sleep = asyncio.sleep,
+        notices: Notices | None = None,
     ) -> None:
-        """Prepare; nothing is sent yet."""
+        """Prepare; nothing is sent yet. What the vendor announces is put into ``notices``."""
         manifest = connection.manifest
         self.connection = connection
+        self.notices = Notices(manifest.notices) if notices is None else notices
         self._quota, self._now, self._sleep = quota, now, sleep
         self.redact = Redactor(authentication.secrets_of(connection))
-        self._client = (factory or client_factory)()
+        self._client = (
+            factory() if factory else client_factory(connection.base_url, allow_private=connection.allow_private)
+        )
         self.wire = Wire(self._client, (connection.base_url, *manifest.origins), self.redact, now)
-        self._slots = asyncio.Semaphore(manifest.limits.concurrency)
+        self._below = urlsplit(connection.base_url).path
+        self._slots = asyncio.Semaphore(connection.limits.concurrency)
         self._auth = authentication.build(
             connection, tokens=tokens, post_form=self._post_form, redact=self.redact, now=now, sleep=sleep
         )
@@ -77,12 +91,15 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, why: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the client and its connections."""
+        """Close the client and its connections; permits not used go back to the account."""
+        self._quota.close()
         await self._client.__aexit__(kind, why, trace)
 
     async def fetch(self, request: Request) -> Fetched:
         """Return a good JSON answer; raise Refused, RetryLater, StopStream or FixConfig, never another error."""
-        return await with_retries(lambda: self._attempt(request), sleep=self._sleep)
+        return await with_retries(
+            lambda: self._attempt(request), sleep=self._sleep, patience=self.connection.patience_s, now=self._now
+        )
 
     def vendor_time(self, reply: Reply) -> datetime:
         """Return when the vendor says it answered, by its Date header, else our own time."""
@@ -92,12 +109,12 @@ class Session:
             return self._now()
 
     async def _attempt(self, request: Request) -> Fetched:
-        async with self._slots:
-            used = await self._auth.credentials()
-            reply = await self._sent(request, used)
-            if reply.status == _UNAUTHORISED and await self._auth.refuse(used):
-                reply = await self._sent(request, await self._auth.credentials())
-        if reply.status == _UNAUTHORISED:
+        path = self._path(request.url)
+        async with AsyncExitStack() as held:
+            for slot in (self._slots, *self._quota.slots(request.method, path)):
+                await held.enter_async_context(slot)
+            reply = await self._accepted(request, path)
+        if self._refuses(reply):
             raise self._unauthorised(reply)
         self.wire.raise_if_transient(reply)
         if reply.status >= _FIRST_ERROR:
@@ -106,11 +123,45 @@ class Session:
             return Fetched(Body(b"{}"), reply, empty=True)
         return Fetched(self.wire.body(reply), reply)
 
-    async def _sent(self, request: Request, used: Credentials) -> Reply:
-        await self._quota.acquire()
-        reply = await self.wire.send(request, used)
-        self._quota.observe(reply.headers, self._now())
+    async def _accepted(self, request: Request, path: str) -> Reply:
+        """Send until the credentials are accepted, or until two renewals of our own have been refused.
+
+        One is not enough: others share the token, and may have used it up before we came to send.
+        """
+        used, reply = await self._sent(request, path)
+        renewals = 0
+        for _ in range(_REFUSALS):
+            if not self._refuses(reply):
+                return reply
+            answer = await self._auth.refuse(used)
+            if answer is Refusal.FINAL:
+                return reply
+            used, reply = await self._sent(request, path)
+            renewals += answer is Refusal.RENEWED
+            if renewals >= _RENEWALS and not self._auth.superseded(used):
+                return reply
         return reply
+
+    async def _sent(self, request: Request, path: str) -> tuple[Credentials, Reply]:
+        """Send when the quota allows it, with credentials that are alive then and not only when the wait began."""
+        await self._auth.credentials()
+        await self._quota.acquire(request.method, path)
+        used = await self._auth.credentials()
+        reply = await self.wire.send(request, used)
+        self._quota.observe(reply.headers, self._now(), status=reply.status, method=request.method, path=path)
+        self.notices.look(reply.headers, path, self.redact)
+        return used, reply
+
+    def _refuses(self, reply: Reply) -> bool:
+        """Return whether the vendor does not accept the credentials: 401, or what its manifest says."""
+        said = self.connection.manifest.unauthorised
+        if said is None or reply.status != said.status:
+            return reply.status == _UNAUTHORISED
+        return paths.text_of(paths.find(said.path, parse_json(reply.content))) == said.equals
+
+    def _path(self, url: str) -> str:
+        """Return the path below base_url, as the classes of ``limits:`` know it."""
+        return urlsplit(url).path.removeprefix(self._below)
 
     async def _post_form(self, url: str, form: Mapping[str, str], basic: tuple[str, str] | None) -> Reply:
         async def attempt() -> Reply:
@@ -118,7 +169,7 @@ class Session:
             self.wire.raise_if_transient(reply)
             return reply
 
-        return await with_retries(attempt, sleep=self._sleep)
+        return await with_retries(attempt, sleep=self._sleep, attempts=_GRANT_ATTEMPTS, patience=_GRANT_PATIENCE)
 
     def _unauthorised(self, reply: Reply) -> FixConfig:
         spec = self._auth.spec
@@ -126,6 +177,6 @@ class Session:
         return FixConfig(
             f"{self.connection.manifest.title} does not accept the credentials of connection '{self.connection.name}'",
             where=reply.where,
-            why=f"status 401: {self.wire.snippet(reply)}",
+            why=f"status {reply.status}: {self.wire.snippet(reply)}",
             do=f"check {keys} in its config:",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,6 +28,15 @@ def sync(
     full: Annotated[
         bool, typer.Option("--full", help="Read and recompute everything; the result must be the same.")
     ] = False,
+    accept_deletes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--accept-deletes",
+            metavar="CONNECTION/STREAM",
+            help="Let through deletes that the fuse held back; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -36,9 +46,18 @@ def sync(
     with open_hub(config) as (hub, store):
         chosen = _choose(hub, connections)
         context = make_context(hub, store, full=full, progress=None if json else lambda message: say(f"  {message}"))
+        context = replace(context, accept_deletes=_units(hub, accept_deletes or []))
         code = _print(run_sync(context, chosen), hub, as_json=json)
     if code:
         raise typer.Exit(code)
+
+
+def _units(hub: HubConfig, names: list[str]) -> frozenset[str]:
+    """Return the units named ``CONNECTION/STREAM``; one that the hub does not have is refused."""
+    for name in names:
+        connection, _, stream = name.partition("/")
+        hub.connection(connection).connector.manifest.stream(stream)
+    return frozenset(names)
 
 
 def _choose(hub: HubConfig, names: list[str] | None) -> tuple[ConnectionConfig, ...]:
@@ -50,7 +69,7 @@ def _print(reports: Iterable[StageReport], hub: HubConfig, *, as_json: bool) -> 
     code = 0
     for report in reports:
         if not report.ok and not _optional(report, hub):
-            code = max(code, report.exit_code)
+            code = worse(code, report.exit_code)
         if as_json:
             print(report.to_json(), flush=True)
         else:
@@ -58,6 +77,11 @@ def _print(reports: Iterable[StageReport], hub: HubConfig, *, as_json: bool) -> 
         if report.error:
             say(f"error: {report.error}")
     return code
+
+
+def worse(one: int, other: int) -> int:
+    """Return the exit code that says more: 2 (someone must act), 1, 75 (only wait: the vendor said when), 0."""
+    return max(one, other, key=(0, 75, 1, 2).index)
 
 
 def _optional(report: StageReport, hub: HubConfig) -> bool:

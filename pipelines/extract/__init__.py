@@ -8,17 +8,31 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
+from connectors.sdk.confirm import existing
 from connectors.sdk.engine import read_stream
-from connectors.sdk.errors import UnisonoError
+from connectors.sdk.errors import FixConfig, Unaccounted, UnisonoError
+from connectors.sdk.notices import Notices
 from pipelines.context import StageContext
+from pipelines.dlt_bridge.declare import DltStream
+from pipelines.extract.absence import Absences, TooManyDeletes
 from pipelines.extract.checkpoints import StoreCheckpoints
+from pipelines.extract.health import note
+from pipelines.extract.opaque import opaque_state
+from pipelines.extract.quota import store_quota
 from pipelines.extract.segments import SegmentWriter
-from pipelines.extract.tokens import StoreTokens
+from pipelines.extract.tokens import tokens_for
+from pipelines.extract.watch import fuse_of, watch
 from pipelines.landing import Landing
 from pipelines.report import StageReport
-from pipelines.store import Lease, heads, reads
+from pipelines.store import Lease, heads, profiles, reads
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from connectors.sdk.protocols import ConnectionSettings, Page, Quota, Tokens
 
 __all__ = ["run"]
 
@@ -55,7 +69,10 @@ class _Unit:
         self.spec = self.manifest.streams[stream]
         with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
             self.connection_id = reads.register_connection(tx, connection.name, self.manifest.name, self.manifest.major)
-            self.load_id = reads.open_load(tx, self.connection_id, stream)
+            self.load_id = reads.open_load(tx, self.connection_id, stream, connector_version=self.manifest.version)
+        self.tokens: Tokens | None = None
+        self.absences: dict[str, Any] = {}
+        self.notices = Notices(self.manifest.notices)
         self.landing = Landing(context.config.landing_url)
         self.writer = SegmentWriter(context, lease, self.landing, self.connection_id, self.load_id, self.spec)
         committed = (
@@ -68,26 +85,73 @@ class _Unit:
         """Drive the engine; what it yielded before an error is committed before the error goes on."""
         settings = self.connection.settings(self.connection_id)
         checkpoints = StoreCheckpoints(self.context, self.landing, self.connection_id, self.spec, self.manifest)
-        tokens = StoreTokens(self.context.store, tenant_id=self.context.tenant_id)
-        pages = read_stream(
-            self.spec, settings, checkpoints=checkpoints, tokens=tokens, now=self.context.now, full=self.context.full
-        )
+        pages = self._pages(settings, checkpoints)
+        fuse = fuse_of(self.connection, self.stream)
         try:
             async with aclosing(pages) as flow:
                 async for page in flow:
+                    watch(fuse, page)
                     self.writer.add(page)
         finally:
             self.writer.flush()
+        await self._judge_absences(settings)
+
+    async def _judge_absences(self, settings: ConnectionSettings) -> None:
+        """Delete what complete snapshots no longer show, where the manifest says that absence means that."""
+        spec = self.spec.absence
+        if spec is None:
+            return
+
+        async def still_there(keys: list[str]) -> set[str]:
+            assert spec.item is not None
+            tokens, quota = self._tools(settings)
+            return await existing(spec.item, settings, keys, tokens=tokens, quota=quota, now=self.context.now)
+
+        judging = Absences(
+            self.context, self.lease, self.landing, self.connection_id, self.load_id, spec, self.spec.object
+        )
+        try:
+            await judging.judge(still_there)
+        finally:
+            self.absences = judging.details
+
+    def _tools(self, settings: ConnectionSettings) -> tuple[Tokens, Quota]:
+        """Return where the connection keeps its tokens, and what its account may still ask."""
+        store, now, tenant_id = self.context.store, self.context.now, self.context.tenant_id
+        self.tokens = tokens_for(store, settings, now=now, tenant_id=tenant_id)
+        return self.tokens, store_quota(store, settings, now=now, tenant_id=tenant_id)
+
+    def _pages(self, settings: ConnectionSettings, checkpoints: StoreCheckpoints) -> AsyncGenerator[Page, None]:
+        """Ask the fetch engine for the stream, or dlt where the connection says so."""
+        if isinstance(self.spec, DltStream):
+            from pipelines.dlt_bridge.read import read_resource  # noqa: PLC0415  imports dlt: only who needs it pays
+
+            store, tenant_id = self.context.store, self.context.tenant_id
+            known = opaque_state(store, self.connection_id, self.spec.name, tenant_id=tenant_id)
+            return read_resource(self.spec, settings, known=known, full=self.context.full)
+        tokens, quota = self._tools(settings)
+        return read_stream(
+            self.spec, settings, checkpoints=checkpoints, tokens=tokens, quota=quota, now=self.context.now,
+            full=self.context.full, notices=self.notices,
+        )  # fmt: skip
 
     def close(self, error: UnisonoError | None) -> StageReport:
         """Close the load and report it."""
-        verdict = None if error is None else "PARTIAL"
+        verdict = None if error is None or isinstance(error, TooManyDeletes) else "PARTIAL"
         with self.context.store.write(self.lease, cause=self.context.cause, actor=self.context.actor) as tx:
             result = reads.finish_load(tx, self.load_id, completeness=verdict)
+            profiles.keep_notices(
+                tx, self.connection_id, self.stream, [asdict(one) for one in self.notices.found.values()]
+            )
+        note(self.context, self.connection_id, self.tokens, error)
         counts = {"read" if name == "wire" else name: count for name, count in result.counts.items()}
         details: dict[str, Any] = {"filtered_by": dict(self.writer.filtered_by)} if self.writer.filtered_by else {}
         if self.writer.reasons:
             details["reason"] = "; ".join(sorted(self.writer.reasons))
+        if self.absences:
+            details["absent"] = self.absences
+        if isinstance(error, Unaccounted):
+            details["unaccounted"] = error.why
         return StageReport(
             stage="extract",
             connection=self.connection.name,
@@ -97,4 +161,5 @@ class _Unit:
             error=None if error is None else str(error),
             details=details,
             exit_code=1 if error is None else error.exit_code,
+            stops_connection=isinstance(error, FixConfig),
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from connectors.sdk import incremental
 from connectors.sdk.protocols import ParentRecord, PartitionState
 from connectors.sdk.specs import Manifest, StreamSpec
 from pipelines.context import StageContext
@@ -23,18 +24,13 @@ class StoreCheckpoints:
 
     def partition(self, partition: str) -> PartitionState | None:
         """Return what earlier runs left of a partition."""
+        return self.partitions([partition]).get(partition)
+
+    def partitions(self, names: Sequence[str]) -> Mapping[str, PartitionState]:
+        """Return what earlier runs left of partitions, in one question to the store."""
         store, tenant_id = self._context.store, self._context.tenant_id
-        row = reads.partition(store, self._connection_id, self._spec.name, partition, tenant_id=tenant_id)
-        if row is None:
-            return None
-        position = row.position if row.open_read_id is not None else None
-        return PartitionState(
-            partition=row.partition,
-            cursor=row.cursor,
-            position=position,
-            parent_hash=row.parent_hash,
-            complete=row.completeness == "COMPLETE",
-        )
+        rows = reads.partitions(store, self._connection_id, self._spec.name, only=names, tenant_id=tenant_id)
+        return {name: _state(name, list(mine)) for name, mine in groupby(rows, key=lambda row: row.partition)}
 
     def live_records(self) -> int:
         """Return how many live records of this stream's object have been landed."""
@@ -66,3 +62,21 @@ class StoreCheckpoints:
     def _payloads(self, name: str) -> dict[int, str]:
         table = self._landing.read(name, ["ordinal", "payload"])
         return dict(zip(table.column("ordinal").to_pylist(), table.column("payload").to_pylist(), strict=True))
+
+
+def _state(name: str, rows: list[reads.PartitionRow]) -> PartitionState:
+    """Put the states of a partition's kinds of read together: each keeps its place, the later cursor counts."""
+    cursor = None
+    for row in rows:
+        cursor = incremental.later(cursor, row.cursor)
+    places = {row.state == "incremental": row.position for row in rows if row.open_read_id is not None}
+    newest = max(rows, key=lambda row: row.complete_read_id or 0)
+    finished = [row.completeness for row in rows if row.completeness is not None]
+    return PartitionState(
+        partition=name,
+        cursor=cursor,
+        position=places.get(False),
+        changes=places.get(True),
+        parent_hash=newest.parent_hash,
+        complete=bool(finished) and set(finished) == {"COMPLETE"},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -38,13 +39,16 @@ class Candidates(NamedTuple):
 def read_candidates(store: Store, scope: Scope, connections: Mapping[str, tuple[str, str]]) -> Candidates:
     """Read members, contact points and roles of the entities in ``scope``."""
     terms = list(load_vocabulary().entity(scope.entity).terms)
-    members = golden_reads.members(store, scope, terms)
-    contacts = golden_reads.contacts(store, scope, _CONTACT_KINDS, _CONTACT_COLUMNS)
+    with ThreadPoolExecutor(max_workers=2) as readers:
+        played = readers.submit(golden_reads.roles, store, scope)
+        points = readers.submit(golden_reads.contacts, store, scope, _CONTACT_KINDS, _CONTACT_COLUMNS)
+        members = golden_reads.members(store, scope, terms)
+        contacts, roles = points.result(), played.result()
     sources = _sources(store, scope, members, contacts, connections)
     return Candidates(
         _shaped(_with_source(members, sources), member_schema(scope.entity)),
         _shaped(_with_source(contacts, sources), CONTACT_SCHEMA),
-        _shaped(golden_reads.roles(store, scope), ROLE_SCHEMA),
+        _shaped(roles, ROLE_SCHEMA),
     )
 
 

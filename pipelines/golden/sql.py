@@ -4,6 +4,8 @@ candidates  e, s, tie, the values, since when            one row per source reco
 keyed       per choice: value v, key k, since t          k is NULL where there is no value
 best        per entity and choice: count, best key, its value, record and since
 rival       per entity and choice: the best key with another value, which names the rule that decided
+
+A candidate that is alone in its entity has won: it goes straight to the golden part, without a key.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ def candidates_sql(choice: Choice, column: str) -> str:
     loses = decided_sql(choice, "first(k) OVER (ORDER BY k DESC)", "k")
     value = f'v."{column}"' if choice.is_group else "v"
     return (
-        f"WITH {_candidates(choice.source, (choice,))}, {_keyed(choice.source, (choice,), {choice.name: 0})} "
+        f"WITH {_candidates(choice.source, (choice,))}, {_told_since(choice.source, (choice,))}, "
+        f"{_keyed(choice.source, (choice,), {choice.name: 0}, everyone=True)} "
         f"SELECT s AS source_record_id, {value} AS value, t AS since, "
         f"CASE WHEN k < first(k) OVER (ORDER BY k DESC) THEN {loses} END AS lost_by "
         f"FROM (SELECT s, v0 AS v, k0 AS k, t0 AS t FROM keyed_{choice.source} WHERE k0 IS NOT NULL) ORDER BY k DESC"
@@ -52,10 +55,11 @@ def candidates_sql(choice: Choice, column: str) -> str:
 
 def _steps(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, timed: bool) -> Iterable[str]:
     yield _candidates(source, choices)
-    yield _keyed(source, choices, numbers, timed=timed)
+    yield _told_since(source, choices, timed=timed)
+    yield _keyed(source, choices, numbers)
     yield _best(source, choices, numbers)
     yield _rival(source, choices, numbers)
-    yield _part(source, choices, numbers)
+    yield _part(source, choices, numbers, timed=timed)
 
 
 def _candidates(source: str, choices: tuple[Choice, ...]) -> str:
@@ -65,7 +69,7 @@ def _candidates(source: str, choices: tuple[Choice, ...]) -> str:
     shape = "{" + ", ".join(f'"{name}": "{kind}"' for name, kind in times.items()) + "}"
     return (
         f"candidate_{source} AS (SELECT entity_id AS e, source_record_id AS s, connection, connector, {read}, "
-        f"record_time, tie, from_json(term_times, '{shape}') AS times FROM {rows})"
+        f"record_time, tie, alone, from_json(term_times, '{shape}') AS times FROM {rows})"
     )
 
 
@@ -87,20 +91,32 @@ def _contact_columns(source: str) -> str:
     return ", ".join(["verified", "deliverable", "rank", *names])
 
 
-def _keyed(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, timed: bool = True) -> str:
+def _told_since(source: str, choices: tuple[Choice, ...], *, timed: bool = True) -> str:
+    """Add to the candidates since when they have had each value; without times of terms it is one time for all."""
     since = ", ".join(f"{_since(choice) if timed else 'record_time'} AS {choice.since}" for choice in choices)
+    return f"since_{source} AS (SELECT *, {since}, {_text('record_time')} AS record_text FROM candidate_{source})"
+
+
+def _text(instant: str) -> str:
+    """Return the SQL of an instant as a JSON text."""
+    return f"coalesce('\"' || replace(({instant})::VARCHAR, ' ', 'T') || 'Z\"', 'null')"
+
+
+def _keyed(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, everyone: bool = False) -> str:
     parts = []
     for choice in choices:
-        number, present = numbers[choice.name], " AND ".join(f"{column} IS NULL" for column in choice.quoted)
+        number = numbers[choice.name]
         parts += [
             f"{_held(choice)} AS v{number}",
-            f"CASE WHEN NOT ({present}) THEN {key_sql(choice)} END AS k{number}",
+            f"CASE WHEN {_present(choice)} THEN {key_sql(choice)} END AS k{number}",
             f"{choice.since} AS t{number}",
         ]
-    return (
-        f"keyed_{source} AS MATERIALIZED (SELECT e, s, {', '.join(parts)} "
-        f"FROM (SELECT *, {since} FROM candidate_{source}))"
-    )
+    which = "" if everyone else " WHERE NOT alone"
+    return f"keyed_{source} AS MATERIALIZED (SELECT e, s, {', '.join(parts)} FROM since_{source}{which})"
+
+
+def _present(choice: Choice) -> str:
+    return "(" + " OR ".join(f"{column} IS NOT NULL" for column in choice.quoted) + ")"
 
 
 def _held(choice: Choice) -> str:
@@ -151,14 +167,19 @@ def _rival(source: str, choices: tuple[Choice, ...], numbers: dict[str, int]) ->
     )
 
 
-def _part(source: str, choices: tuple[Choice, ...], numbers: dict[str, int]) -> str:
-    parts = []
+def _part(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, timed: bool) -> str:
+    several, alone = [], []
     for choice in choices:
         number = numbers[choice.name]
-        since = f"coalesce('\"' || replace(w{number}.t::VARCHAR, ' ', 'T') || 'Z\"', 'null')"
-        cell = f"'[' || w{number}.s || ',\"' || {_rule(choice, number)} || '\",' || {since} || ']'"
-        parts += [f"v{number}", f"{cell} AS p{number}"]
-    return f"part_{source} AS (SELECT e, {', '.join(parts)} FROM best_{source} LEFT JOIN rival_{source} USING (e))"
+        cell = f"'[' || w{number}.s || ',\"' || {_rule(choice, number)} || '\",' || {_text(f'w{number}.t')} || ']'"
+        several += [f"v{number}", f"{cell} AS p{number}"]
+        since = _text(choice.since) if timed else "record_text"
+        value = f"list_sort(list_distinct({_held(choice)}))" if choice.union else _held(choice)
+        alone += [value, f"'[' || s || ',\"{ONLY}\",' || {since} || ']'"]
+    return (
+        f"part_{source} AS (SELECT e, {', '.join(several)} FROM best_{source} LEFT JOIN rival_{source} USING (e) "
+        f"UNION ALL SELECT e, {', '.join(alone)} FROM since_{source} WHERE alone)"
+    )
 
 
 def _rule(choice: Choice, number: int) -> str:

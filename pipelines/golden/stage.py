@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 
     from pipelines.context import StageContext
     from pipelines.golden.policy import Policy
-    from pipelines.golden.reading import Candidates
     from pipelines.store import Lease, Store
 
 STAGE = "golden"
-READ_ENTITIES = 100_000
-SPAN_ENTITIES = 40_000
+READ_ENTITIES = 120_000
+SPAN_ENTITIES = 60_000
 WRITE_ROWS = 20_000
 _CODE_VERSION = 1  # raise it when the same policy would choose otherwise: every golden row is then made anew
 
@@ -66,11 +65,8 @@ def _run(context: StageContext, policy: Policy, lease: Lease) -> StageReport:
     else:
         ids = golden_reads.changed_entity_ids(store, tenant, entity, since)
     done = _Done()
-    for asked, found in _read_ahead(store, tenant, entity, ids, everything=everything):
-        for span in _slices(asked, SPAN_ENTITIES):
-            part = found.between(span[0], span[-1])
-            golden = survive(part.members, policy, part.contacts, part.roles)
-            done += _Done(read=part.members.num_rows) + _write(context, lease, policy, golden, span)
+    for asked, read, golden in _made_ahead(store, tenant, policy, ids, everything=everything):
+        done += _Done(read=read) + _write(context, lease, policy, golden, asked)
         context.progress(f"{STAGE} {entity}: {done.counts.written + done.counts.unchanged} of {len(ids)}")
     moved = upto != since and (len(ids) > 0 or since == 0)
     if moved or known_policy != fingerprint(policy):
@@ -92,25 +88,27 @@ def _sources(context: StageContext) -> set[str] | None:
     return {connection.name for connection in config.connections} | set(config.connectors)
 
 
-def _read_ahead(
-    store: Store, tenant: int, entity: str, ids: pa.Array, *, everything: bool
-) -> Iterator[tuple[pa.Array, Candidates]]:
-    """Yield slices of the ids with their candidates; the next slice is read while the caller works on this one."""
+def _made_ahead(
+    store: Store, tenant: int, policy: Policy, ids: pa.Array, *, everything: bool
+) -> Iterator[tuple[pa.Array, int, pa.Table]]:
+    """Yield slices of the ids, how many members were read, and the golden rows; the next is made while one is written."""
     connections = golden_reads.connections(store, tenant)
-    with ThreadPoolExecutor(max_workers=1) as reader:
 
-        def read(asked: pa.Array) -> Future[Candidates]:
-            return reader.submit(
-                read_candidates, store, _scope(tenant, entity, asked, everything=everything), connections
-            )
+    def make(asked: pa.Array) -> tuple[pa.Array, int, pa.Table]:
+        scope = _scope(tenant, policy.entity, asked, everything=everything)
+        found = read_candidates(store, scope, connections)
+        parts = [found.between(span[0], span[-1]) for span in _slices(asked, SPAN_ENTITIES)]
+        rows = [survive(part.members, policy, part.contacts, part.roles) for part in parts]
+        return asked, found.members.num_rows, pa.concat_tables(rows)
 
-        following: tuple[pa.Array, Future[Candidates]] | None = None
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        following: Future[tuple[pa.Array, int, pa.Table]] | None = None
         for asked in _slices(ids, READ_ENTITIES):
-            present, following = following, (asked, read(asked))
+            present, following = following, maker.submit(make, asked)
             if present is not None:
-                yield present[0], present[1].result()
+                yield present.result()
         if following is not None:
-            yield following[0], following[1].result()
+            yield following.result()
 
 
 def _slices(ids: pa.Array, size: int) -> Iterator[pa.Array]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pipelines.golden.policy import Policy
 
 _INSTANT = pa.timestamp("us", tz="UTC")
+_KINDS = 64
 _TEXTS = pa.list_(pa.string())
 _TYPES = {
     "boolean": pa.bool_(),
@@ -102,8 +104,10 @@ def _connection(
     connection = duckdb.connect()
     members, contacts = members.select(member_schema(policy.entity).names), _given(contacts, CONTACT_SCHEMA)
     same_record = pc.binary_join_element_wise(contacts.column("source_ref"), contacts.column("row_key"), "\n")
-    connection.register("members", _ranked(members, members.column("source_ref")))
-    connection.register("contacts", _ranked(contacts, same_record))
+    told = pc.invert(members.column("is_stub"))
+    connection.register("members", _ranked(members, members.column("source_ref"), told.cast(pa.int64())))
+    kinds = contacts.column("kind").combine_chunks().dictionary_encode().indices.cast(pa.int64())
+    connection.register("contacts", _ranked(contacts, same_record, kinds))
     connection.register("roles", _given(roles, ROLE_SCHEMA))
     return connection
 
@@ -132,8 +136,14 @@ def _given(rows: pa.Table | None, schema: pa.Schema) -> pa.Table:
     return schema.empty_table() if rows is None else rows.select(schema.names)
 
 
-def _ranked(rows: pa.Table, texts: pa.ChunkedArray) -> pa.Table:
-    """Add ``tie``, the higher the earlier the text; UTC timestamps become plain ones, which need no zone data."""
+def _ranked(rows: pa.Table, texts: pa.ChunkedArray, within: pa.ChunkedArray | pa.Array) -> pa.Table:
+    """Add ``tie``, the higher the earlier the text, and whether a row is ``alone`` in its entity (and kind).
+
+    UTC timestamps become plain ones, which need no zone data.
+    """
     plain = [pa.field(f.name, pa.timestamp("us") if f.type == _INSTANT else f.type) for f in rows.schema]
     tie = pc.rank(texts, sort_keys="descending", tiebreaker="dense")
-    return rows.cast(pa.schema(plain)).append_column("tie", tie)
+    group = pc.add(pc.multiply(rows.column("entity_id"), _KINDS), within)
+    _, place, count = np.unique(group.to_numpy(), return_inverse=True, return_counts=True)
+    alone = pa.array(count[place] == 1)
+    return rows.cast(pa.schema(plain)).append_column("tie", tie).append_column("alone", alone)

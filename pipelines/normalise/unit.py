@@ -6,24 +6,29 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.sdk.errors import FixConnector
-from connectors.sdk.mapping import BATCH, CompiledStream, MappedBatch, compile_stream, row_schema
+from canonical_model import Entity
+from connectors.sdk.errors import FixConnector, TooManyBad, Unaccounted
+from connectors.sdk.mapping import BATCH, CompiledStream, MappedBatch, compile_stream
 from pipelines.context import StageContext
+from pipelines.fuse import Fuse, reason_text
 from pipelines.landing import SCHEMA, Landing
 from pipelines.normalise import rows as build
-from pipelines.report import StageReport
+from pipelines.normalise.batch import REFS, Origin, Places, Ready, made_ready, with_ids
+from pipelines.report import StageReport, imbalance
 from pipelines.store import Lease, WriteTransaction, heads, quarantine, reads, source_rows, tables
 
 _STAGE = "normalise"
 _BATCH_ROWS = 20_000
 _PARTIES = ("person", "organization")
+_TOLD = ["ordinal", "source_key", "op", "record_time"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,11 @@ class Unit:
         with self._write() as tx:
             manifest = self.folder.manifest
             self.connection_id = reads.register_connection(tx, self.connection.name, manifest.name, manifest.major)
-        self._consume(self._new())
-        self._consume(self._stale())
+        try:
+            self._consume(self._new())
+            self._consume(self._stale())
+        except TooManyBad as error:
+            return replace(self._report(), error=str(error), exit_code=error.exit_code)
         return self._report()
 
     @cached_property
@@ -112,33 +120,62 @@ class Unit:
                 yield _Batch(_renumbered([due.slice(start, _BATCH_ROWS)]), None)
 
     def _consume(self, batches: Iterator[_Batch]) -> None:
-        """Map batches and commit what came out; the next part is mapped while one is written.
+        """Map batches and commit what came out; the next part is made ready while one is written.
 
         A record that was landed twice takes two rounds, each a transaction of its own, so that its history has both.
         The watermark of a batch is committed with the last of its parts.
         """
-        waiting: tuple[pa.Table, int | None, Future[MappedBatch]] | None = None
+        waiting: tuple[pa.Table, int | None, Future[tuple[MappedBatch, Ready]]] | None = None
         with ThreadPoolExecutor(max_workers=1) as mapper:
             for part, watermark in _parts(batches):
-                present, waiting = waiting, (part, watermark, mapper.submit(self._map, part))
+                present, waiting = waiting, (part, watermark, mapper.submit(self._prepare, part))
                 self._commit(present)
             self._commit(waiting)
 
-    def _commit(self, done: tuple[pa.Table, int | None, Future[MappedBatch]] | None) -> None:
+    def _commit(self, done: tuple[pa.Table, int | None, Future[tuple[MappedBatch, Ready]]] | None) -> None:
         if done is None:
             return
-        part, watermark, mapping = done
-        mapped = mapping.result()
+        part, watermark, made = done
+        mapped, ready = made.result()
+        self._watch(part, mapped)
         with self._write() as tx:
             if part.num_rows:
-                self._store(tx, part, mapped)
+                self._store(tx, part, mapped, ready)
             if watermark is not None:
                 tx.set_watermark(_STAGE, self._unit, watermark)
         self.context.progress(f"normalise {self._unit}: {self.counts['read']:,} read")
 
-    def _map(self, part: pa.Table) -> MappedBatch:
+    def _watch(self, part: pa.Table, mapped: MappedBatch) -> None:
+        """Raise TooManyBad before a batch is written whose records go bad one after another."""
         if part.num_rows == 0:
-            return MappedBatch(0, 0, {}, _NOTHING)
+            return
+        bad = mapped.quarantine
+        at = pc.index_in(bad.column("ordinal"), value_set=part.column("ordinal").combine_chunks()).to_pylist()
+        pairs = zip(bad.column("reason").to_pylist(), bad.column("path").to_pylist(), strict=True)
+        self._fuse.take(part.num_rows, sorted(at), [reason_text(*pair) for pair in pairs])
+
+    @cached_property
+    def _fuse(self) -> Fuse:
+        where = f"{self.connection.name}/{self.stream}"
+        do = (
+            "nothing of this batch was written: mend mapping.yaml, or set timezone: or quarantine: max_bad of the connection, "
+            "then sync again"
+        )
+        return Fuse(self.connection.fuse(self.stream), where, do)
+
+    def _prepare(self, part: pa.Table) -> tuple[MappedBatch, Ready]:
+        """Do all that needs no store: the mapped rows are handed over ready to be written."""
+        if part.num_rows == 0:
+            return MappedBatch(0, 0, {}, _NOTHING), Ready({}, REFS.empty_table(), np.empty(0, np.int64))
+        mapped = self._map(part)
+        ready = made_ready(part, mapped.rows, self._entities(), self._origin, self.mapping.version)
+        return replace(mapped, rows={}), ready
+
+    @cached_property
+    def _origin(self) -> Origin:
+        return Origin(self.connection_id, self.object, self._main_entity(), self._owners())
+
+    def _map(self, part: pa.Table) -> MappedBatch:
         mapped = self.compiled.run(
             part.select(BATCH.names), timezone=self.connection.timezone, default_region=self.connection.region
         )
@@ -152,68 +189,74 @@ class Unit:
             )
         return mapped
 
-    def _store(self, tx: WriteTransaction, part: pa.Table, mapped: MappedBatch) -> None:
-        good = part.filter(
-            pc.invert(pc.is_in(part.column("ordinal"), value_set=mapped.quarantine.column("ordinal").combine_chunks()))
-        )
-        ids = tx.intern(build.own_refs(good, self.connection_id, self.object, self._main_entity()))
-        self._store_deletes(tx, good, ids)
-        self._store_rows(tx, good, ids, mapped)
+    def _store(self, tx: WriteTransaction, part: pa.Table, mapped: MappedBatch, ready: Ready) -> None:
+        own = tx.intern(self._origin.own_refs(part.column("source_key"))).column("source_record_id")
+        bad = pc.is_in(part.column("ordinal"), value_set=mapped.quarantine.column("ordinal").combine_chunks())
+        good = part.select(_TOLD).append_column("source_record_id", own).filter(pc.invert(bad))
+        self._store_deletes(tx, good)
+        self._store_rows(tx, good, own.to_numpy(), ready)
         self._store_quarantine(tx, part, good, mapped)
-        source_rows.mark_mapped(tx, ids.column("source_record_id"), self.mapping.version)
+        source_rows.mark_mapped(tx, own, self.mapping.version)
         self._count(part, mapped)
+        fault = imbalance(_STAGE, self.counts)
+        if fault is not None:
+            do = "report this with the mapping: it is a fault of the engine"
+            raise Unaccounted("rows are not accounted for, so nothing was written", where=self._unit, why=fault, do=do)
 
-    def _store_rows(self, tx: WriteTransaction, good: pa.Table, ids: pa.Table, mapped: MappedBatch) -> None:
-        vocabulary, owners = self.store.vocabulary, self._owners()
-        refs = tx.intern(build.stub_refs(mapped.rows, vocabulary, self.connection_id, owners))
+    def _store_rows(self, tx: WriteTransaction, good: pa.Table, own: Places, ready: Ready) -> None:
+        refs = tx.intern(ready.refs)
         for name, table in build.stub_contacts(refs).items():
             if table.num_rows:
                 tx.upsert(tables.metadata.tables[name], table)
-        live = good.filter(pc.equal(good.column("op"), "upsert"))
-        parents = _ids_of(live, ids)
+        numbers = refs.column("source_record_id").to_numpy()[ready.where]
+        parents = good.filter(pc.equal(good.column("op"), "upsert")).select(["source_record_id"])
         source_rows.mark_live(tx, parents.column("source_record_id"))
-        for name in self._emitted():
-            entity = vocabulary.entity(name)
-            table = tables.metadata.tables[name]
-            empty = row_schema(self.store.vocabulary.entity(name)).empty_table()
-            new = build.store_rows(entity, mapped.rows.get(name, empty), good, ids, refs, self.mapping.version)
-            current = (
-                source_rows.current_rows(tx, name, parents.column("source_record_id"))
-                if self._is_timed(name)
-                else new.slice(0, 0)
-            )
-            counts = tx.replace_set(table, parents, build.with_term_times(entity, new, current))
+        for name, rows in ready.rows.items():
+            entity, table = self.store.vocabulary.entity(name), tables.metadata.tables[name]
+            new = with_ids(entity, rows, own, numbers)
+            if self._is_timed(name):
+                current = source_rows.current_rows(tx, name, parents.column("source_record_id"))
+                new = build.with_term_times(entity, new, current)
+            counts = tx.replace_set(table, parents, new)
             self.counts.update(
                 emitted=new.num_rows, written=counts.written, unchanged=counts.unchanged, retired=counts.retired
             )
 
-    def _store_deletes(self, tx: WriteTransaction, good: pa.Table, ids: pa.Table) -> None:
+    def _store_deletes(self, tx: WriteTransaction, good: pa.Table) -> None:
         """Retire what deleted records had said; their rows stay with ``deleted_at``, their history too."""
         gone = good.filter(pc.equal(good.column("op"), "delete"))
         if gone.num_rows == 0:
             return
-        owners = _ids_of(gone, ids).append_column("deleted_at", gone.column("record_time"))
-        for name in self._emitted():
-            table = tables.metadata.tables[name]
-            nothing = row_schema(self.store.vocabulary.entity(name)).empty_table()
-            entity = self.store.vocabulary.entity(name)
-            counts = tx.replace_set(
-                table, owners, build.store_rows(entity, nothing, gone, ids, _NO_REFS, self.mapping.version)
-            )
-            self.counts.update(retired=counts.retired)
+        owners = gone.select(["source_record_id"]).append_column("deleted_at", gone.column("record_time"))
+        self.counts.update(retired=self._retire(tx, owners))
         source_rows.mark_deleted(tx, owners)
         self.counts.update(deleted=gone.num_rows)
 
+    def _retire(self, tx: WriteTransaction, owners: pa.Table) -> int:
+        """Leave nothing of what these records said current; returns how many rows were."""
+        nothing = made_ready(_NOTHING, {}, self._entities(), self._origin, self.mapping.version)
+        nobody = np.empty(0, np.int64)
+        retired = 0
+        for name, rows in nothing.rows.items():
+            empty = with_ids(self.store.vocabulary.entity(name), rows, nobody, nobody)
+            retired += tx.replace_set(tables.metadata.tables[name], owners, empty).retired
+        return retired
+
+    def _entities(self) -> list[Entity]:
+        return [self.store.vocabulary.entity(name) for name in self._emitted()]
+
     def _store_quarantine(self, tx: WriteTransaction, part: pa.Table, good: pa.Table, mapped: MappedBatch) -> None:
         bad = build.quarantine_rows(part, mapped.quarantine, self.object, self.mapping.version)
-        quarantine.add(tx, _STAGE, self.connection_id, self.stream, bad)
+        quarantine.add(tx, _STAGE, self.connection_id, self.stream, self._versioned(bad))
         keys = pa.table(
             {"object": pa.array([self.object] * good.num_rows, pa.string()), "source_key": good.column("source_key")}
         )
         quarantine.resolve(tx, _STAGE, self.connection_id, self.stream, keys)
-        if bad.num_rows:
-            seen = tx.intern(build.own_refs(bad, self.connection_id, self.object, self._main_entity()))
-            source_rows.mark_mapped(tx, seen.column("source_record_id"), self.mapping.version)
+
+    def _versioned(self, bad: pa.Table) -> pa.Table:
+        """Say which version of the connector met the bad records."""
+        version = self.folder.manifest.version
+        return bad.append_column("schema_version", pa.array([version] * bad.num_rows, pa.string()))
 
     def _main_entity(self) -> str | None:
         names = self._emitted()
@@ -252,13 +295,6 @@ class Unit:
 
 
 _NOTHING = SCHEMA.append(pa.field("segment_id", pa.int64())).empty_table()
-_NO_REFS = pa.table(
-    {
-        "object": pa.array([], pa.string()),
-        "source_key": pa.array([], pa.string()),
-        "source_record_id": pa.array([], pa.int64()),
-    }
-)
 
 
 def _parts(batches: Iterator[_Batch]) -> Iterator[tuple[pa.Table, int | None]]:
@@ -267,14 +303,6 @@ def _parts(batches: Iterator[_Batch]) -> Iterator[tuple[pa.Table, int | None]]:
         *first, last = build.in_rounds(batch.rows) or [batch.rows]
         yield from ((part, None) for part in first)
         yield last, batch.watermark
-
-
-def _ids_of(rows: pa.Table, ids: pa.Table) -> pa.Table:
-    """Return the ``source_record_id`` of each row, in the rows' order."""
-    by_key = dict(zip(ids.column("source_key").to_pylist(), ids.column("source_record_id").to_pylist(), strict=True))
-    return pa.table(
-        {"source_record_id": pa.array([by_key[key] for key in rows.column("source_key").to_pylist()], pa.int64())}
-    )
 
 
 def _renumbered(parts: list[pa.Table]) -> pa.Table:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pipelines.resolve import sql
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import duckdb
+    from numpy.typing import NDArray
 
     from pipelines.resolve.features import Feature, Profile
 
-PAIRS_PER_ROW = 6
-MIN_BUDGET = 3_000_000
+    Key = tuple[str, ...]
+    Floats = NDArray[np.float64]
+
+NAME = "name"
+PAIRS_PER_ROW = 4
+MIN_BUDGET = 2_000_000
+LEAST_GAIN = 0.0002
 LARGEST_BLOCK = 60
 EVERY_PAIR = ("*",)
-SAMPLED_ROWS = 150_000
+SAMPLED_ROWS = 3_000
 MIN_FILLED = 0.02
 FEW_VALUES = 10
 _ALONE = {"email", "phone", "social", "code", "website", "org", "street", "full"}
@@ -43,7 +54,7 @@ def build_atoms(features: tuple[Feature, ...], profiles: dict[str, Profile]) -> 
     names = {feature.column for feature in features}
     if {"given", "family"} <= names:
         both = sql.sorted_words("given || ' ' || family")
-        atoms.append(Atom("name", "name", both, strong=True))
+        atoms.append(Atom(NAME, NAME, both, strong=True))
     return tuple(atoms)
 
 
@@ -52,16 +63,17 @@ def _atoms(feature: Feature) -> list[Atom]:
     strong = feature.kind in _ALONE
     exprs = {
         "given": [("", c), ("_3", f"left({c}, 3)")],
-        "family": [("", c), ("_sound", sql.phonetic(c))],
+        "family": [("", c), ("_sound", f"{c}_sound")],
         "date": [("", c), ("_year", f"left({c}, 4)"), ("_day", f"nullif(substr({c}, 5), '0101')")],
-        "email": [("", f"{c}[1]"), ("_user", f"split_part({c}[1], '@', 1)"), ("_start", f"left({c}[1], 5)")],
+        "email": [("", f"{c}[1]"), ("_user", f"{c}_user"), ("_start", f"left({c}[1], 5)")],
         "phone": [("", f"right({c}[1], 7)")],
         "social": [("", f"{c}[1]")],
         "website": [("", f"{c}[1]")],
-        "street": [("", c), ("_number", f"nullif(regexp_extract({c}, '[0-9]+'), '')")],
+        "street": [("", c), ("_number", f"{c}_number")],
         "postcode": [("", c)],
         "org": [("", c), ("_start", f"left({c}, 6)")],
         "words": [("_long", _longest_word(c)), ("_last", f"regexp_extract({c}, '([^ ]+)$', 1)")],
+        "source": [],
         "code": [("", c), ("_head", f"left({c}, 5)"), ("_tail", f"right({c}, 5)")],
     }.get(feature.kind, [("", c)])
     return [Atom(c + suffix, c, expr, strong and not suffix) for suffix, expr in exprs]
@@ -72,27 +84,69 @@ def _longest_word(column: str) -> str:
     return f"list_reverse_sort({words})[1]"
 
 
-def choose_keys(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...]) -> tuple[tuple[str, ...], ...]:
-    """Return the blocking keys (tuples of atom names), cheapest first, whose pairs stay within the budget."""
-    rows = int((con.execute("SELECT count(*) FROM norm WHERE NOT is_stub").fetchone() or (0,))[0])
-    budget = max(MIN_BUDGET, PAIRS_PER_ROW * rows)
+def sample_pairs(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], rows: int) -> tuple[list[Key], int]:
+    """Create ``found`` (k, l, r): what each possible key finds for every so-and-so-manyth record.
+
+    Return the possible keys and every how many records one was looked at.
+    """
     _make_atoms(con, atoms)
-    share = max(1, rows // SAMPLED_ROWS)
-    whole = {key for key in _alone(atoms) if _pairs(con, key, share)[1] == 0}
-    pairs_of = {key: _pairs(con, key, share)[0] for key in _candidates(atoms) if not _finer(key, whole)}
-    con.execute("DROP TABLE IF EXISTS atom")
-    chosen: list[tuple[str, ...]] = []
-    total = 0
-    for key, pairs in sorted(pairs_of.items(), key=lambda item: (item[1], item[0])):
-        if pairs and total + pairs <= budget:
-            chosen.append(key)
-            total += pairs
-    return tuple(chosen)
+    keys, step = _telling(con, atoms, _candidates(atoms)), max(1, rows // SAMPLED_ROWS)
+    con.execute("CREATE OR REPLACE TABLE found (k INTEGER, l INTEGER, r INTEGER)")
+    for number, key in enumerate(keys):
+        con.execute(
+            f"""INSERT INTO found
+            WITH keyed AS MATERIALIZED (SELECT hash(employee, {_key_hash(key)}) AS h, rid FROM atom WHERE {_present(key)}),
+            mine AS (SELECT h, rid FROM keyed WHERE rid % {step} = 0),
+            block AS MATERIALIZED (SELECT h, rid FROM keyed SEMI JOIN mine USING (h)),
+            usable AS (SELECT h FROM block GROUP BY h HAVING count(*) BETWEEN 2 AND {LARGEST_BLOCK})
+            SELECT {number}, m.rid, b.rid FROM mine m SEMI JOIN usable USING (h) JOIN block b ON b.h = m.h AND m.rid < b.rid"""
+        )
+    con.execute("DROP TABLE atom")
+    return keys, step
 
 
-def _finer(key: tuple[str, ...], whole: set[tuple[str, ...]]) -> bool:
-    """Return whether every pair of this key is found by a key of one part that loses no block."""
-    return len(key) > 1 and any((name,) in whole for name in key)
+def _telling(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], keys: list[Key]) -> list[Key]:
+    """Leave out keys of so few values that even an average block would be too large to be used."""
+    counted = [f"approx_count_distinct({sql.quote(a.name)}), avg({sql.quote('has_' + a.name)}::INT)" for a in atoms]
+    row = con.execute(f"SELECT count(*), {', '.join(counted)} FROM atom").fetchone() if atoms else None
+    if row is None:
+        return keys
+    values = {atom.name: max(1, row[2 * n + 1]) for n, atom in enumerate(atoms)}
+    filled = {atom.name: row[2 * n + 2] or 0.0 for n, atom in enumerate(atoms)}
+    return [
+        key
+        for key in keys
+        if row[0] * prod(filled[name] for name in key) <= LARGEST_BLOCK * prod(values[name] for name in key)
+    ]
+
+
+def choose_keys(
+    keys: Sequence[Key], found: NDArray[np.integer[Any]], pair: NDArray[np.integer[Any]], chance: Floats, most: float
+) -> tuple[Key, ...]:
+    """Return the keys that find the most matches for the pairs they ask to be scored, best first.
+
+    ``found`` and ``pair`` say which key finds which pair, ``chance`` how probably each pair is a match; together the
+    keys find at most ``most`` different pairs, and every further one still adds something.
+    """
+    chosen: list[int] = []
+    open_, left = np.ones(len(chance), np.bool_), most
+    wanted = chance.sum() * LEAST_GAIN
+    while True:
+        fresh = open_[pair]
+        gain = np.bincount(found, chance[pair] * fresh, len(keys))
+        cost = np.bincount(found, fresh, len(keys))
+        worth = np.where((gain > wanted) & (cost <= left), gain / np.maximum(cost, 1), 0.0)
+        best = int(np.argmax(worth)) if len(keys) else 0
+        if not len(keys) or worth[best] <= 0:
+            return tuple(keys[number] for number in chosen)
+        chosen.append(best)
+        left -= cost[best]
+        open_[pair[found == best]] = False
+
+
+def budget(rows: int) -> int:
+    """Return how many pairs of so many records are scored at most."""
+    return max(MIN_BUDGET, PAIRS_PER_ROW * rows)
 
 
 def _make_atoms(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...]) -> None:
@@ -112,11 +166,16 @@ def _alone(atoms: tuple[Atom, ...]) -> list[tuple[str, ...]]:
     return [(atom.name,) for atom in atoms if atom.strong]
 
 
+def _partly(a: Atom, b: Atom) -> bool:
+    """Tell whether one part is the whole name and the other a piece of it."""
+    return NAME in (a.name, b.name) and bool({a.feature, b.feature} & {"given", "family"})
+
+
 def _candidates(atoms: tuple[Atom, ...]) -> list[tuple[str, ...]]:
     paired = [
         (a.name, b.name)
         for a, b in combinations(atoms, 2)
-        if a.feature != b.feature and not (a.strong and b.strong) and "name" not in (a.name, b.name)
+        if a.feature != b.feature and not (a.strong and b.strong and NAME not in (a.name, b.name)) and not _partly(a, b)
     ]
     return _alone(atoms) + paired
 
@@ -127,18 +186,6 @@ def _key_hash(key: tuple[str, ...]) -> str:
 
 def _present(key: tuple[str, ...]) -> str:
     return " AND ".join(sql.quote("has_" + name) for name in key)
-
-
-def _pairs(con: duckdb.DuckDBPyConnection, key: tuple[str, ...], share: int) -> tuple[int, int]:
-    """Pairs that a key finds, and pairs in blocks too large to be used; from every ``share``-th block."""
-    row = con.execute(
-        f"""WITH b AS (
-            SELECT count(*) AS n FROM atom WHERE {_present(key)} AND {_key_hash(key)} % {share} = 0
-            GROUP BY employee, {_key_hash(key)} HAVING count(*) > 1)
-        SELECT coalesce(sum(n * (n - 1) / 2) FILTER (n <= {LARGEST_BLOCK}), 0),
-        coalesce(sum(n) FILTER (n > {LARGEST_BLOCK}), 0) FROM b"""
-    ).fetchone()
-    return (int(row[0]) * share, int(row[1]) * share) if row else (0, 0)
 
 
 def every_pair(con: duckdb.DuckDBPyConnection) -> None:
@@ -167,7 +214,8 @@ def build_pairs(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], keys: t
         )
     con.execute("DROP TABLE IF EXISTS atom")
     con.execute(
-        """CREATE OR REPLACE TABLE pair AS SELECT DISTINCT a.rid AS l, b.rid AS r
-        FROM block a JOIN block b ON a.key = b.key AND a.rid < b.rid"""
+        """CREATE OR REPLACE TABLE pair AS SELECT (ends >> 32)::INTEGER AS l, (ends & 4294967295)::INTEGER AS r FROM (
+            SELECT DISTINCT (a.rid::BIGINT << 32) | b.rid AS ends
+            FROM block a JOIN block b ON a.key = b.key AND a.rid < b.rid)"""
     )
     con.execute("DROP TABLE block")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 LARGEST_COMPONENT = 250
+CELLS = 4_000_000
 CLIP = 6.0
 CERTAIN = 40.0
 FORBIDDEN = -1.0e9
@@ -130,83 +131,102 @@ def doubtful(rows: int, label: Ints, accepted: Edges, forbidden: Edges) -> NDArr
 def all_pairs(label: Ints, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints]:
     """Every pair of records within each chosen component."""
     lefts, rights = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for members in _groups(label, chosen):
-        i, j = np.triu_indices(len(members), 1)
-        lefts.append(members[i])
-        rights.append(members[j])
+    for members in _by_size(label, chosen):
+        i, j = np.triu_indices(members.shape[1], 1)
+        lefts.append(members[:, i].ravel())
+        rights.append(members[:, j].ravel())
     return np.concatenate(lefts), np.concatenate(rights)
 
 
-def _groups(label: Ints, chosen: NDArray[np.bool_]) -> list[Ints]:
-    """Record numbers of each chosen component, ascending."""
+def _by_size(label: Ints, chosen: NDArray[np.bool_]) -> Iterator[Ints]:
+    """Yield the chosen components of each size as one table: a row per component, its records ascending."""
     rows = np.flatnonzero(chosen)
     order = rows[np.argsort(label[rows], kind="stable")]
-    return [group for group in np.split(order, np.flatnonzero(np.diff(label[order])) + 1) if len(group)]
+    starts = np.flatnonzero(np.diff(label[order], prepend=-1))
+    sizes = np.diff(starts, append=len(order))
+    for size in np.unique(sizes):
+        if size > 1:
+            yield order[starts[sizes == size][:, None] + np.arange(size)]
 
 
 def refined(
     label: Ints, chosen: NDArray[np.bool_], inside: Edges, certain: Edges, forbidden: Edges, threshold: float
 ) -> Ints:
     """Rebuild the chosen components from their records by average linkage over all their pairs."""
-    result = label.copy()
-    groups = _groups(label, chosen)
-    position = np.zeros(len(label), np.int64)
-    for members in groups:
-        position[members] = np.arange(len(members))
-    parts = [_split(edges, label) for edges in (inside, certain, forbidden)]
-    for members in groups:
-        matrix = _matrix(len(members), position, *(part.get(int(label[members[0]])) for part in parts))
-        for group in agglomerate(matrix, threshold - SLACK):
-            result[members[group]] = members[group[0]]
+    result, row, place = label.copy(), np.full(len(label), -1, np.int64), np.zeros(len(label), np.int64)
+    sizes = np.bincount(label, minlength=len(label))[label]
+    known = [
+        _Sized.of(inside, np.clip(inside.weight, -CLIP, CLIP).round(3), label, sizes),
+        _Sized.of(certain, np.full(len(certain), CERTAIN), label, sizes),
+        _Sized.of(forbidden, np.full(len(forbidden), FORBIDDEN), label, sizes),
+    ]
+    for table in _by_size(label, chosen):
+        size = table.shape[1]
+        parts = [edges.of_size(size) for edges in known]
+        step = max(1, CELLS // size**2)
+        for members in np.split(table, range(step, len(table), step)):
+            row[members] = np.arange(len(members))[:, None]
+            place[members] = np.arange(size)
+            matrices = np.full((len(members), size, size), -CLIP)
+            for edges in parts:
+                mine = edges.where(row[edges.left] >= 0)
+                b, i, j = row[mine.left], place[mine.left], place[mine.right]
+                matrices[b, i, j] = matrices[b, j, i] = mine.weight
+            result[members] = np.take_along_axis(members, agglomerate(matrices, threshold - SLACK), axis=1)
+            row[members] = -1
     return result
 
 
-def _split(edges: Edges, label: Ints) -> dict[int, Edges]:
-    """Return the edges inside each component."""
-    same = label[edges.left] == label[edges.right]
-    kept = edges.where(same)
-    order = np.argsort(label[kept.left], kind="stable")
-    kept = kept.where(order)
-    keys, starts = np.unique(label[kept.left], return_index=True)
-    ends = np.append(starts, len(kept))[1:]
-    return {int(key): kept.where(slice(a, b)) for key, a, b in zip(keys, starts, ends, strict=True)}
+@dataclass(frozen=True)
+class _Sized:
+    """Edges inside components, in the order of the component's size."""
+
+    edges: Edges
+    sizes: Ints
+
+    @staticmethod
+    def of(edges: Edges, weight: Floats, label: Ints, sizes: Ints) -> _Sized:
+        """Sort the edges that lie inside a component; ``weight`` takes the place of theirs."""
+        inside = np.flatnonzero(label[edges.left] == label[edges.right])
+        order = inside[np.argsort(sizes[edges.left[inside]], kind="stable")]
+        return _Sized(Edges(edges.left[order], edges.right[order], weight[order]), sizes[edges.left[order]])
+
+    def of_size(self, size: int) -> Edges:
+        """Return the edges inside components of one size."""
+        return self.edges.where(slice(*np.searchsorted(self.sizes, (size, size + 1))))
 
 
-def _matrix(size: int, position: Ints, inside: Edges | None, certain: Edges | None, forbidden: Edges | None) -> Floats:
-    matrix = np.full((size, size), -CLIP, np.float64)
-    for edges, value in ((inside, None), (certain, CERTAIN), (forbidden, FORBIDDEN)):
-        if edges is None:
-            continue
-        i, j = position[edges.left], position[edges.right]
-        weights = np.round(np.clip(edges.weight, -CLIP, CLIP), 3) if value is None else value
-        matrix[i, j] = weights
-        matrix[j, i] = weights
-    return matrix
-
-
-def _required(counts: Floats, count: float, threshold: float) -> Floats:
+def _required(counts: Floats, count: Floats, threshold: float) -> Floats:
     """Mean weight asked for: two groups that each stand on several records must agree better than two loose ones."""
     return np.asarray(np.minimum(threshold + SLOPE * np.log2(np.minimum(counts, count)), max(threshold, MOST_REQUIRED)))
 
 
-def agglomerate(matrix: Floats, threshold: float) -> list[list[int]]:
-    """Average linkage: join the two groups that agree best while their mean weight is at least ``threshold``."""
-    size = len(matrix)
-    sums, counts = matrix.copy(), np.ones(size)
-    required = np.full((size, size), threshold)
-    np.fill_diagonal(sums, -np.inf)
-    groups: list[list[int]] = [[i] for i in range(size)]
+def agglomerate(matrices: Floats, threshold: float) -> Ints:
+    """Average linkage of many components of one size at once: each joins the two groups that agree best.
+
+    ``matrices`` holds the weights of all pairs of each component. Groups join while their mean weight is at least
+    ``threshold`` and what their sizes ask for. Returns of each record the first record of its group, by place.
+    """
+    count, size, _ = matrices.shape
+    sums, sizes = matrices.copy(), np.ones((count, size))
+    sums[:, range(size), range(size)] = -np.inf
+    required = np.full((count, size, size), threshold)
+    first = np.tile(np.arange(size), (count, 1))
+    open_ = np.arange(count)
     for _ in range(size - 1):
-        surplus = sums / np.outer(counts, counts) - required
-        a, b = sorted(divmod(int(np.argmax(surplus)), size))
-        if surplus[a, b] < 0:
+        surplus = sums[open_] / (sizes[open_, :, None] * sizes[open_, None, :]) - required[open_]
+        best = surplus.reshape(len(open_), -1).argmax(axis=1)
+        joins = surplus.reshape(len(open_), -1)[np.arange(len(open_)), best] >= 0
+        open_, best = open_[joins], best[joins]
+        if not len(open_):
             break
-        sums[a] += sums[b]
-        sums[:, a] = sums[a]
-        sums[a, a] = -np.inf
-        sums[b], sums[:, b] = -np.inf, -np.inf
-        counts[a] += counts[b]
-        required[a] = required[:, a] = _required(counts, counts[a], threshold)
-        groups[a] = sorted(groups[a] + groups[b])
-        groups[b] = []
-    return [group for group in groups if group]
+        a, b = np.minimum(best // size, best % size), np.maximum(best // size, best % size)
+        joined = sums[open_, a] + sums[open_, b]
+        sums[open_, a], sums[open_, :, a] = joined, joined
+        sums[open_, a, a] = -np.inf
+        sums[open_, b], sums[open_, :, b] = -np.inf, -np.inf
+        sizes[open_, a] += sizes[open_, b]
+        asked = _required(sizes[open_], sizes[open_, a][:, None], threshold)
+        required[open_, a], required[open_, :, a] = asked, asked
+        first[open_] = np.where(first[open_] == b[:, None], a[:, None], first[open_])
+    return first

@@ -9,23 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipelines.resolve.agreement import check
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pipelines.resolve.agreement import Check
     from pipelines.resolve.features import Feature, Profile
 
 MIN_FILLED = 0.02
 MAX_TOP = 0.97
 TF_DISTINCT = 20
 SHORT_TEXT = 4
+MISSING, ELSE = "missing", "else"
 
 
 @dataclass(frozen=True)
 class Level:
-    """One grade of agreement: a SQL condition over ``…_l`` and ``…_r`` columns."""
+    """One grade of agreement: the test that tells it, or none for a missing value and for everything else."""
 
     label: str
-    condition: str
+    check: Check | None
     m: float
     u: float
     tf: str | None = None
@@ -33,11 +37,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The grades of agreement of one feature, best first; the last one is everything else."""
+    """The grades of agreement of one feature: a missing value, then best first; the last one is everything else."""
 
     name: str
     levels: tuple[Level, ...]
-    columns: tuple[str, ...]
 
 
 def build_comparisons(
@@ -58,83 +61,68 @@ def build_comparisons(
     return tuple(found)
 
 
-def _comparison(column: str, levels: list[Level], *others: str) -> Comparison:
-    missing = Level("missing", f"{column}_l IS NULL OR {column}_r IS NULL", 0, 0)
-    rest = Level("else", "ELSE", max(0.01, 1 - sum(x.m for x in levels)), max(0.01, 1 - sum(x.u for x in levels)))
-    return Comparison(column, (missing, *levels, rest), (column, *others))
+def _comparison(column: str, levels: list[Level]) -> Comparison:
+    missing = Level(MISSING, None, 0, 0)
+    rest = Level(ELSE, None, max(0.01, 1 - sum(x.m for x in levels)), max(0.01, 1 - sum(x.u for x in levels)))
+    return Comparison(column, (missing, *levels, rest))
 
 
 def _exact(c: str, m: float, u: float, profile: Profile) -> Level:
     tf = c if profile.distinct >= TF_DISTINCT else None
-    return Level("equal", f"{c}_l = {c}_r", m, max(u, 0.7 / max(profile.distinct, 1)) if tf is None else u, tf)
+    return Level("equal", check("equal", c), m, max(u, 0.7 / max(profile.distinct, 1)) if tf is None else u, tf)
 
 
 def _similar(c: str, limit: float, m: float, u: float) -> Level:
-    return Level(f"similar {limit}", f"jaro_winkler_similarity({c}_l, {c}_r) >= {limit}", m, u)
+    return Level(f"similar {limit}", check("similar", c, limit), m, u)
 
 
 def _edits(c: str, distance: int, m: float, u: float) -> Level:
-    return Level(f"{distance} edits", f"damerau_levenshtein({c}_l, {c}_r) <= {distance}", m, u)
+    return Level(f"{distance} edits", check("edits", c, distance), m, u)
 
 
 def _name(c: str, profile: Profile, names: set[str]) -> Comparison:
     other = "family" if c == "given" else "given"
     levels = [_exact(c, 0.8, 0.01, profile)]
     if other in names:
-        levels.append(Level("swapped", f"{c}_l = {other}_r AND {other}_l = {c}_r", 0.02, 0.0005))
-    levels += [
-        _similar(c, 0.92, 0.07, 0.006),
-        Level(
-            "short form",
-            f"starts_with({c}_l, {c}_r) OR starts_with({c}_r, {c}_l) OR jaro_winkler_similarity({c}_l, {c}_r) >= 0.84",
-            0.04,
-            0.02,
-        ),
-    ]
-    return _comparison(c, levels, *([other] if other in names else []))
+        levels.append(Level("swapped", check("swapped", c, other), 0.02, 0.0005))
+    levels += [_similar(c, 0.92, 0.07, 0.006), Level("short form", check("short form", c, 0.84), 0.04, 0.02)]
+    return _comparison(c, levels)
 
 
 def _middle(c: str, profile: Profile, _names: set[str]) -> Comparison:
-    initial = Level("initial", f"left({c}_l, 1) = left({c}_r, 1)", 0.15, 0.08)
-    return _comparison(c, [_exact(c, 0.75, 0.02, profile), initial])
+    return _comparison(c, [_exact(c, 0.75, 0.02, profile), Level("initial", check("same start", c, 1), 0.15, 0.08)])
 
 
 def _date(c: str, profile: Profile, _names: set[str]) -> Comparison:
-    crossed = f"substr({c}_l, 5, 2) = substr({c}_r, 7, 2) AND substr({c}_l, 7, 2) = substr({c}_r, 5, 2)"
-    turned = f"left({c}_l, 4) = left({c}_r, 4) AND {crossed}"
     levels = [
         _exact(c, 0.85, 0.0003, profile),
-        Level("one edit or turned", f"damerau_levenshtein({c}_l, {c}_r) <= 1 OR ({turned})", 0.06, 0.002),
-        Level("same year", f"left({c}_l, 4) = left({c}_r, 4)", 0.03, 0.015),
+        Level("one edit or turned", check("date edit", c), 0.06, 0.002),
+        Level("same year", check("same start", c, 4), 0.03, 0.015),
         _edits(c, 2, 0.02, 0.01),
-        Level("within ten years", f"abs(left({c}_l, 4)::INTEGER - left({c}_r, 4)::INTEGER) <= 10", 0.02, 0.15),
+        Level("within ten years", check("within ten years", c), 0.02, 0.15),
     ]
     return _comparison(c, levels)
 
 
 def _list(c: str, m: float, u: float) -> Comparison:
-    return _comparison(c, [Level("shared", f"list_has_any({c}_l, {c}_r)", m, u)])
+    return _comparison(c, [Level("shared", check("shared", c), m, u)])
 
 
 def _email(c: str, _profile: Profile, _names: set[str]) -> Comparison:
-    user_l, user_r = f"split_part({c}_l[1], '@', 1)", f"split_part({c}_r[1], '@', 1)"
+    """Addresses made of one name are alike whoever has them: where their digits differ they are different mailboxes."""
     levels = [
-        Level("shared", f"list_has_any({c}_l, {c}_r)", 0.7, 0.0005),
-        Level("same user part", f"{user_l} = {user_r}", 0.05, 0.0002),
-        _similar_at(c, 0.92, 0.1, 0.0005),
-        Level("similar user part", f"jaro_winkler_similarity({user_l}, {user_r}) >= 0.88", 0.05, 0.003),
+        Level("shared", check("shared", c), 0.7, 0.0005),
+        Level("same user part", check("equal", f"{c}_user"), 0.05, 0.0002),
+        Level("similar 0.92", check("similar and equal", f"{c}_first", f"{c}_digits", 0.92), 0.1, 0.0005),
+        Level("similar user part", check("similar and equal", f"{c}_user", f"{c}_digits", 0.88), 0.05, 0.003),
     ]
     return _comparison(c, levels)
 
 
-def _similar_at(c: str, limit: float, m: float, u: float) -> Level:
-    return Level(f"similar {limit}", f"jaro_winkler_similarity({c}_l[1], {c}_r[1]) >= {limit}", m, u)
-
-
 def _phone(c: str, _profile: Profile, _names: set[str]) -> Comparison:
-    tail = Level("same last seven", f"right({c}_l[1], 7) = right({c}_r[1], 7)", 0.05, 0.00005)
-    near = Level("one edit", f"damerau_levenshtein({c}_l[1], {c}_r[1]) <= 1", 0.05, 0.00005)
-    return _comparison(c, [Level("shared", f"list_has_any({c}_l, {c}_r)", 0.65, 0.0005), tail, near])
+    tail = Level("same last seven", check("same end", f"{c}_first", 7), 0.05, 0.00005)
+    near = Level("one edit", check("edits", f"{c}_first", 1), 0.05, 0.00005)
+    return _comparison(c, [Level("shared", check("shared", c), 0.65, 0.0005), tail, near])
 
 
 def _code(c: str, profile: Profile, _names: set[str]) -> Comparison:
@@ -145,17 +133,16 @@ def _postcode(c: str, profile: Profile, _names: set[str]) -> Comparison:
     levels = [
         _exact(c, 0.75, 0.002, profile),
         _edits(c, 1, 0.05, 0.005),
-        Level("same area", f"left({c}_l, 3) = left({c}_r, 3)", 0.08, 0.02),
+        Level("same area", check("same start", c, 3), 0.08, 0.02),
     ]
     return _comparison(c, levels)
 
 
 def _street(c: str, profile: Profile, _names: set[str]) -> Comparison:
-    number = f"regexp_extract({c}_l, '[0-9]+') = regexp_extract({c}_r, '[0-9]+')"
     levels = [
         _exact(c, 0.65, 0.001, profile),
         _similar(c, 0.92, 0.12, 0.002),
-        Level("same number, similar", f"jaro_winkler_similarity({c}_l, {c}_r) >= 0.75 AND {number}", 0.06, 0.003),
+        Level("same number, similar", check("similar and equal", c, f"{c}_number", 0.75), 0.06, 0.003),
     ]
     return _comparison(c, levels)
 
@@ -174,17 +161,20 @@ def _attribute(c: str, profile: Profile, _names: set[str]) -> Comparison:
 def _org(c: str, profile: Profile, names: set[str]) -> Comparison:
     levels = [_exact(c, 0.6, 0.0005, profile)]
     if "org_words" in names:
-        left, right = "string_split(org_words_l, ' ')", "string_split(org_words_r, ' ')"
-        both, smaller = f"len(list_intersect({left}, {right}))", f"least(len({left}), len({right}))"
-        union = f"len(list_distinct(list_concat({left}, {right})))"
+        words = "org_words_list"
         levels += [
-            Level("same words", f"{both} >= 0.8 * {union}", 0.1, 0.0005),
+            Level("same words", check("most words", words, 80), 0.1, 0.0005),
             _similar(c, 0.93, 0.08, 0.001),
-            Level("contained", f"{both} = {smaller} AND {smaller} >= 2", 0.08, 0.002),
-            Level("half the words", f"{both} >= 0.5 * {union}", 0.05, 0.005),
-            Level("some words", f"{both} >= 0.5 * {smaller}", 0.04, 0.02),
+            Level("contained", check("contained", words), 0.08, 0.002),
+            Level("half the words", check("most words", words, 50), 0.05, 0.005),
+            Level("some words", check("words of the shorter", words, 50), 0.04, 0.02),
         ]
-    return _comparison(c, levels, *(["org_words"] if "org_words" in names else []))
+    return _comparison(c, levels)
+
+
+def _source(c: str, _profile: Profile, _names: set[str]) -> Comparison:
+    """One source holds a party less often twice than two sources hold it once; how much less, the data say."""
+    return _comparison(c, [Level("same", check("equal", c), 0.3, 0.3)])
 
 
 _MAKERS: Mapping[str, Callable[[str, Profile, set[str]], Comparison]] = {
@@ -202,4 +192,5 @@ _MAKERS: Mapping[str, Callable[[str, Profile, set[str]], Comparison]] = {
     "place": _place,
     "attribute": _attribute,
     "org": _org,
+    "source": _source,
 }

@@ -9,8 +9,7 @@ import pyarrow as pa
 
 from pipelines.resolve import sql
 from pipelines.resolve.cluster import CERTAIN, Edges
-from pipelines.resolve.features import normal_list
-from pipelines.resolve.guards import OWN
+from pipelines.resolve.features import normal, not_blocked
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,53 +23,62 @@ _ACROSS_ROLES = ("identifier", "email")
 
 
 def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
-    """Create ``held`` (rid, kind, value, verified) and ``identifier_stats`` (holders and names of each value)."""
+    """Create ``held`` (rid, kind, value, verified) and ``identifier_stats`` (holders and names of each shared value)."""
     names = {feature.column for feature in features}
+    lists = [
+        f"SELECT rid, '{kind}' AS kind, unnest({column}) AS value FROM norm WHERE {column} IS NOT NULL"
+        for kind, column in ((feature.kind, feature.column) for feature in features if feature.kind in KINDS)
+    ]
+    con.execute(
+        f"""CREATE OR REPLACE TABLE held AS
+        SELECT h.rid, h.kind, h.value, s.rid IS NOT NULL AS verified
+        FROM ({" UNION ALL ".join([*lists, _identifiers_sql(policy)])}) h
+        LEFT JOIN (SELECT DISTINCT rid, kind, value FROM ({_verified_sql()})) s
+        ON s.rid = h.rid AND s.kind = h.kind AND s.value = h.value"""
+    )
+    con.execute(
+        """CREATE OR REPLACE TEMP TABLE shared_value AS
+        SELECT kind, value FROM held GROUP BY kind, value HAVING count(*) > 1"""
+    )
     con.execute(
         f"""CREATE OR REPLACE TABLE person_key AS
         SELECT rid, {_name_key(names)} AS name_key, {_full_key(names)} AS full_key,
-        {"left(given, 1)" if "given" in names else "NULL::VARCHAR"} AS initial FROM norm"""
-    )
-    con.execute("CREATE OR REPLACE TABLE held (rid INTEGER, kind VARCHAR, value VARCHAR, verified BOOLEAN)")
-    con.execute("CREATE OR REPLACE TABLE sure (rid INTEGER, kind VARCHAR, value VARCHAR)")
-    for kind in KINDS:
-        con.execute(f"INSERT INTO sure {_verified_sql(kind, policy)}")
-    for kind, column in ((feature.kind, feature.column) for feature in features if feature.kind in KINDS):
-        con.execute(
-            f"INSERT INTO held SELECT rid, '{kind}', unnest({column}), false FROM norm WHERE {column} IS NOT NULL"
-        )
-    con.execute(
-        f"""INSERT INTO held SELECT rid, 'identifier', v, false FROM (
-            SELECT source_record_id, unnest({normal_list("identifier", "identifiers", policy)}) AS v
-            FROM match WHERE len(identifiers) > 0
-        ) JOIN norm USING (source_record_id)"""
-    )
-    con.execute(
-        """UPDATE held SET verified = true FROM sure
-        WHERE sure.rid = held.rid AND sure.kind = held.kind AND sure.value = held.value"""
+        {"left(given, 1)" if "given" in names else "NULL::VARCHAR"} AS initial
+        FROM norm {"LEFT JOIN sound USING (family)" if "family" in names else ""}
+        WHERE rid IN (SELECT rid FROM held SEMI JOIN shared_value USING (kind, value))"""
     )
     con.execute(
         """CREATE OR REPLACE TABLE identifier_stats AS
         SELECT kind, value, count(*)::BIGINT AS holders, count(DISTINCT name_key)::BIGINT AS names,
         count(DISTINCT full_key)::BIGINT AS spellings, count(DISTINCT initial)::BIGINT AS initials
-        FROM held JOIN person_key USING (rid) GROUP BY kind, value HAVING count(*) > 1"""
+        FROM held SEMI JOIN shared_value USING (kind, value) JOIN person_key USING (rid) GROUP BY kind, value"""
     )
+    con.execute("DROP TABLE shared_value")
 
 
-def _verified_sql(kind: str, policy: Policy) -> str:
-    """Select what a source has verified of a kind (``kind=value`` or ``system=value`` in the column ``verified``)."""
-    own = f"list_filter(verified, lambda q: starts_with(q, '{kind}='))"
-    mine = f"list_transform({own}, lambda q: substr(q, {len(kind) + 2}))"
-    values = normal_list(kind, "verified" if kind == "identifier" else mine, policy)
-    return f"""SELECT rid, '{kind}', v FROM (
-        SELECT source_record_id, unnest({values}) AS v FROM match WHERE len(verified) > 0
-    ) JOIN norm USING (source_record_id)"""
+def _identifiers_sql(policy: Policy) -> str:
+    """Select the identifiers of the records, normalised one by one."""
+    return f"""SELECT DISTINCT rid, 'identifier' AS kind, y AS value FROM (
+            SELECT rid, {normal("identifier", "x")} AS y FROM (SELECT rid, unnest(identifiers) AS x FROM match)
+        ) WHERE y IS NOT NULL{not_blocked("identifier", policy)}"""
+
+
+def _verified_sql() -> str:
+    """Select what sources have verified: ``kind=value`` or ``system=value`` in the column ``verified``."""
+    exploded = "(SELECT rid, unnest(verified) AS q FROM match)"
+    mine = [
+        f"""SELECT rid, '{kind}' AS kind, {normal(kind, f"substr(q, {len(kind) + 2})")} AS value
+        FROM {exploded} WHERE starts_with(q, '{kind}=')"""
+        for kind in KINDS
+        if kind != "identifier"
+    ]
+    return " UNION ALL ".join([*mine, f"SELECT rid, 'identifier', {normal('identifier', 'q')} FROM {exploded}"])
 
 
 def _name_key(names: set[str]) -> str:
     """Coarse name: survives a typing error, differs between people."""
     if {"given", "family"} <= names:
-        return f"nullif(concat(left(given, 1), left({sql.phonetic('family')}, 2)), '')"
+        return "nullif(concat(left(given, 1), left(family_sound, 2)), '')"
     return "left(org, 4)" if "org" in names else "NULL::VARCHAR"
 
 
@@ -79,37 +87,6 @@ def _full_key(names: set[str]) -> str:
     if {"given", "family"} <= names:
         return f"{sql.sorted_words(chr(39) + chr(39) + ' || given || ' + chr(39) + ' ' + chr(39) + ' || family')}"
     return "org_words" if "org_words" in names else "NULL::VARCHAR"
-
-
-def drop_shared_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
-    """Take values that too many different names hold (a kiosk's phone, a school's mailbox) out of the comparison."""
-    for feature in features:
-        if feature.kind in ("email", "phone", "social"):
-            con.execute(_shared_sql(feature, policy.shared_value_names))
-        if feature.column in OWN:
-            _add_own(con, feature)
-
-
-def _add_own(con: duckdb.DuckDBPyConnection, feature: Feature) -> None:
-    """Add the column of values whose holders have one given name, as far as initials tell: what a person alone uses."""
-    own = OWN[feature.column]
-    con.execute(f"ALTER TABLE norm ADD COLUMN IF NOT EXISTS {own} VARCHAR[]")
-    con.execute(
-        f"""UPDATE norm SET {own} = mine.own FROM (
-            SELECT rid, list(value ORDER BY value) AS own FROM held LEFT JOIN identifier_stats USING (kind, value)
-            WHERE kind = '{feature.kind}' AND coalesce(initials, 1) <= 1 GROUP BY rid
-        ) mine WHERE mine.rid = norm.rid"""
-    )
-
-
-def _shared_sql(feature: Feature, limit: int) -> str:
-    column = feature.column
-    return f"""
-        UPDATE norm SET {column} = kept.own FROM (
-            SELECT rid, list(value ORDER BY value) FILTER (coalesce(names, 0) <= {limit}) AS own
-            FROM held LEFT JOIN identifier_stats USING (kind, value) WHERE kind = '{feature.kind}'
-            GROUP BY rid HAVING max(coalesce(names, 0)) > {limit}
-        ) kept WHERE kept.rid = norm.rid"""
 
 
 def build_links(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:

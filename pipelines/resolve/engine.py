@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipelines.resolve import blocking, cluster, deterministic, training
+from pipelines.resolve import blocking, cluster, deterministic, sql, weights
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
-from pipelines.resolve.features import build_norm, profile_features
-from pipelines.resolve.guards import OWN
+from pipelines.resolve.compiled import compile_model
+from pipelines.resolve.features import build_norm, implied, numbered, profile_features
+from pipelines.resolve.finish import finish_norm
+from pipelines.resolve.guards import guard_of
 from pipelines.resolve.model import MatchModel
-from pipelines.resolve.scoring import freeze_frequencies, score_pairs
-from pipelines.resolve.threshold import choose_threshold, estimate_prior
+from pipelines.resolve.scoring import prepare, score_pairs
+from pipelines.resolve.threshold import choose_threshold, estimate_prior, probability
 
 if TYPE_CHECKING:
     from pipelines.resolve.cluster import Ints
+    from pipelines.resolve.comparisons import Comparison
+    from pipelines.resolve.compiled import Compiled
     from pipelines.resolve.features import Feature
+    from pipelines.resolve.guards import Guard
+    from pipelines.resolve.model import Weighted
     from pipelines.resolve.rules import Policy
 
 SCORE_FLOOR = 0.05
 UNRELIABLE = 0.001
-MEMORY_LIMIT = "1800MB"
+MEMORY_LIMIT = "2400MB"
 
 
 @dataclass(frozen=True)
@@ -47,71 +57,95 @@ class Resolution:
         return len(np.unique(self.labels))
 
 
-def resolve_table(
-    table: pa.Table, entity: str, policy: Policy, model: MatchModel | None = None, tmp: str | None = None
-) -> Resolution:
+def resolve_table(table: pa.Table, entity: str, policy: Policy, model: MatchModel | None = None) -> Resolution:
     """Partition the records of a match table; without a model one is learned from them first."""
-    con = connect(tmp)
+    con = connect()
     try:
-        con.register("match_arrow", table)
-        con.execute("CREATE TABLE match AS SELECT * FROM match_arrow")
-        con.unregister("match_arrow")
-        return _resolve(con, entity, policy, model)
+        records = numbered(table)
+        con.register("match", records)
+        return _resolve(con, records, entity, policy, model)
     finally:
         con.close()
 
 
-def connect(tmp: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a private in-memory DuckDB within the memory budget."""
+def connect() -> duckdb.DuckDBPyConnection:
+    """Return a private in-memory DuckDB within the memory budget; what is beyond it goes to the temporary folder."""
+    spill = sql.literal(str(Path(tempfile.gettempdir()) / f"unisono-spill-{os.getpid()}"))
     con = duckdb.connect()
-    con.execute(f"SET threads = 2; SET memory_limit = '{MEMORY_LIMIT}'; SET preserve_insertion_order = false")
-    if tmp:
-        con.execute(f"SET temp_directory = '{tmp}'")
+    con.execute(
+        f"""SET threads = 2; SET memory_limit = '{MEMORY_LIMIT}'; SET preserve_insertion_order = false;
+        SET temp_directory = {spill}"""
+    )
     return con
 
 
-def _resolve(con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, model: MatchModel | None) -> Resolution:
-    features = build_norm(con, entity, policy)
+def _resolve(
+    con: duckdb.DuckDBPyConnection, records: pa.Table, entity: str, policy: Policy, model: MatchModel | None
+) -> Resolution:
+    features = build_norm(con, entity, policy, model.features if model else None)
     deterministic.build_values(con, features, policy)
-    deterministic.drop_shared_values(con, features, policy)
+    finish_norm(con, features, policy)
     deterministic.build_links(con, policy)
-    con.execute("CREATE OR REPLACE VIEW scored_records AS SELECT * FROM norm WHERE NOT is_stub")
-    rows = _count(con, "norm")
     if model is None:
-        model = _learn(con, entity, policy, features, rows)
+        model = _learn(con, entity, policy, features)
     else:
-        _score(con, model, features)
-    labels = _partition(con, model, policy, rows)
-    return _resolution(con, model, policy, labels)
+        blocking.build_pairs(con, model.atoms, model.keys)
+        compiled = compile_model(model)
+        prepare(con, compiled)
+        _score(con, compiled)
+    labels = _partition(con, model, policy, records.num_rows)
+    return _resolution(con, records, model, policy, labels)
 
 
-def _learn(
-    con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, features: tuple[Feature, ...], rows: int
-) -> MatchModel:
+def _learn(con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, features: tuple[Feature, ...]) -> MatchModel:
     """Learn a model and leave its scores in ``scored``."""
+    con.execute("CREATE OR REPLACE VIEW scored_records AS SELECT * FROM norm WHERE NOT is_stub")
     profiles = profile_features(con, features)
-    scored_rows = _count(con, "scored_records")
-    enough = scored_rows >= policy.training_rows
-    comparisons = build_comparisons(features, profiles, choosy=enough)
+    rows = _count(con, "scored_records")
+    enough = rows >= policy.training_rows
+    known = implied(con, features) if enough else set()
+    compared = tuple(f for f in features if f.column not in known)
+    comparisons = build_comparisons(compared, profiles, choosy=enough)
     learned = enough and bool(comparisons)
-    weighted = training.learn(con, comparisons, scored_rows) if learned else training.built_in(comparisons)
-    atoms = blocking.build_atoms(features, profiles)
+    frequencies = weights.frequencies(con, comparisons) if learned else {}
     model = MatchModel(
         entity=entity,
         origin="learned" if learned else "built-in",
-        prior=training.START_PRIOR,
+        prior=weights.START_PRIOR,
         threshold=0.0,
-        comparisons=weighted,
+        comparisons=_weighted(con, comparisons, rows, guard_of(features, frequencies), learned=learned),
         features=features,
-        frequencies=training.frequencies(con, comparisons) if learned else {},
-        atoms=atoms,
-        keys=blocking.choose_keys(con, atoms) if enough else (blocking.EVERY_PAIR,),
-        rows=rows,
+        frequencies=frequencies,
+        atoms=blocking.build_atoms(features, profiles),
+        keys=(blocking.EVERY_PAIR,),
+        rows=_count(con, "norm"),
         policy_version=policy.version,
     )
     model = _without_frequencies(model) if not learned else model
-    _score(con, model, features, floor=None)
-    return _calibrated(con, model, scored_rows)
+    prepare(con, compile_model(model))
+    if enough:
+        model = _with_keys(con, model, rows)
+    blocking.build_pairs(con, model.atoms, model.keys)
+    if not enough:
+        model = _with_prior(con, model, rows)
+    compiled = compile_model(model)
+    _score(con, compiled)
+    return _with_threshold(con, model, compiled)
+
+
+def _weighted(
+    con: duckdb.DuckDBPyConnection,
+    comparisons: tuple[Comparison, ...],
+    rows: int,
+    guard: Guard | None,
+    *,
+    learned: bool,
+) -> tuple[Weighted, ...]:
+    if not learned:
+        return weights.built_in(comparisons)
+    from pipelines.resolve.training import learn  # noqa: PLC0415  imports Splink: only who learns pays
+
+    return learn(con, comparisons, rows, guard)
 
 
 def _without_frequencies(model: MatchModel) -> MatchModel:
@@ -123,21 +157,35 @@ def _without_frequencies(model: MatchModel) -> MatchModel:
     return replace(model, comparisons=plain)
 
 
-def _calibrated(con: duckdb.DuckDBPyConnection, model: MatchModel, rows: int) -> MatchModel:
-    """Give the model the prior and threshold that its own scores imply, and shift the scores accordingly."""
-    scored = _edges(con, "scored")
-    prior = estimate_prior(scored.weight, model.prior, rows)
-    prior = prior if model.origin == "learned" else min(prior, training.HIGHEST_BUILT_IN_PRIOR)
-    shift = _log_odds(prior) - _log_odds(model.prior)
-    model = replace(model, prior=prior)
-    floor = _log_odds(SCORE_FLOOR)
-    con.execute(
-        f"""CREATE OR REPLACE TABLE scored AS
-        SELECT l, r, least(score + {shift!r}, coalesce(cap, score + {shift!r})) AS weight FROM scored
-        WHERE score + {shift!r} >= {floor!r}"""
+def _with_prior(con: duckdb.DuckDBPyConnection, model: MatchModel, rows: int) -> MatchModel:
+    """Give a model of few records the prior that the scores of all their pairs imply."""
+    score_pairs(con, compile_model(model), "pair", "sampled_scored", None)
+    prior = estimate_prior(_edges(con, "sampled_scored").weight, model.prior, rows)
+    con.execute("DROP TABLE sampled_scored")
+    return replace(model, prior=min(prior, weights.HIGHEST_BUILT_IN_PRIOR))
+
+
+def _with_keys(con: duckdb.DuckDBPyConnection, model: MatchModel, rows: int) -> MatchModel:
+    """Give the model its prior, and the blocking keys that by its own scores find the matches of a sample of records."""
+    keys, step = blocking.sample_pairs(con, model.atoms, rows)
+    con.execute("CREATE OR REPLACE TABLE looked_at AS SELECT DISTINCT l, r FROM found")
+    score_pairs(con, compile_model(model), "looked_at", "looked_scored", None)
+    scored = _edges(con, "looked_scored")
+    prior = estimate_prior(scored.weight, model.prior, rows, step)
+    chance = probability(scored.weight - _log_odds(model.prior) + _log_odds(prior))
+    con.register("numbers", pa.table({"l": scored.left, "r": scored.right, "pair": np.arange(len(scored))}))
+    by_key = con.execute("SELECT k, pair FROM found JOIN numbers USING (l, r) ORDER BY k, pair").to_arrow_table()
+    con.unregister("numbers")
+    con.execute("DROP TABLE found; DROP TABLE looked_at; DROP TABLE looked_scored")
+    chosen = blocking.choose_keys(
+        keys, by_key["k"].to_numpy(), by_key["pair"].to_numpy(), chance, blocking.budget(rows) / step
     )
+    return replace(model, prior=prior, keys=chosen)
+
+
+def _with_threshold(con: duckdb.DuckDBPyConnection, model: MatchModel, compiled: Compiled) -> MatchModel:
     threshold, report = choose_threshold(
-        _count(con, "norm"), _edges(con, "scored"), lambda left, right: _score_all(con, model, left, right)
+        _count(con, "norm"), _edges(con, "scored"), lambda left, right: _score_all(con, compiled, left, right)
     )
     return replace(model, threshold=threshold, report=report)
 
@@ -146,54 +194,37 @@ def _log_odds(probability: float) -> float:
     return math.log2(probability / (1 - probability))
 
 
-def _score(
-    con: duckdb.DuckDBPyConnection, model: MatchModel, features: tuple[Feature, ...], floor: float | None = SCORE_FLOOR
-) -> None:
-    """Create ``scored`` (l, r, weight) from the model's blocking keys and weights."""
-    present = {feature.column for feature in features}
-    missing = [feature for feature in model.features if feature.column not in present]
-    for feature in missing:
-        con.execute(f'ALTER TABLE norm ADD COLUMN IF NOT EXISTS "{feature.column}" {_null_type(feature)}')
-        if feature.column in OWN:
-            con.execute(f"ALTER TABLE norm ADD COLUMN IF NOT EXISTS {OWN[feature.column]} VARCHAR[]")
-    con.execute("CREATE OR REPLACE VIEW scored_records AS SELECT * FROM norm WHERE NOT is_stub")
-    freeze_frequencies(con, model.frequencies)
-    blocking.build_pairs(con, model.atoms, model.keys)
-    if model.comparisons and model.keys:
-        score_pairs(con, model, "pair", "scored", floor)
-    else:
-        con.execute("CREATE OR REPLACE TABLE scored (l INTEGER, r INTEGER, weight DOUBLE, score DOUBLE, cap DOUBLE)")
+def _score(con: duckdb.DuckDBPyConnection, compiled: Compiled) -> None:
+    """Create ``scored`` (l, r, weight, …) from the candidate pairs."""
+    score_pairs(con, compiled, "pair", "scored", _log_odds(SCORE_FLOOR))
     con.execute("DROP TABLE pair")
 
 
-def _null_type(feature: Feature) -> str:
-    return "VARCHAR[]" if feature.kind in ("email", "phone", "social", "website") else "VARCHAR"
-
-
-def _score_all(con: duckdb.DuckDBPyConnection, model: MatchModel, left: Ints, right: Ints) -> Edges:
+def _score_all(con: duckdb.DuckDBPyConnection, compiled: Compiled, left: Ints, right: Ints) -> Edges:
     """Score the given pairs, found by blocking or not; pairs with a stub have no score."""
-    if not model.comparisons or not len(left):
+    if not compiled.comparisons or not len(left):
         return Edges.none()
-    con.register("wanted_arrow", pa.table({"l": left.astype(np.int32), "r": right.astype(np.int32)}))
-    con.execute(
-        "CREATE OR REPLACE TABLE wanted AS SELECT w.l, w.r FROM wanted_arrow w "
-        "JOIN norm a ON a.rid = w.l JOIN norm b ON b.rid = w.r WHERE NOT a.is_stub AND NOT b.is_stub"
+    con.register("wanted", pa.table({"l": left.astype(np.int32), "r": right.astype(np.int32)}))
+    con.execute("CREATE OR REPLACE TEMP TABLE unscored AS SELECT l, r FROM wanted ANTI JOIN scored USING (l, r)")
+    score_pairs(con, compiled, "unscored", "newly_scored", None)
+    both = (
+        "SELECT l, r, weight FROM scored SEMI JOIN wanted USING (l, r) UNION ALL SELECT l, r, weight FROM newly_scored"
     )
-    con.unregister("wanted_arrow")
-    score_pairs(con, model, "wanted", "wanted_scored", None)
-    edges = _edges(con, "wanted_scored")
-    con.execute("DROP TABLE wanted; DROP TABLE wanted_scored")
+    edges = _edges(con, f"({both})")
+    con.unregister("wanted")
+    con.execute("DROP TABLE newly_scored; DROP TABLE unscored")
     return edges
 
 
 def _partition(con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Policy, rows: int) -> Ints:
+    compiled = compile_model(model)
     return cluster.partition(
         rows,
         _edges(con, "scored"),
         deterministic.links(con),
         lambda label: deterministic.conflicts(con, label, policy, unreliable_systems(model)),
         model.threshold,
-        lambda left, right: _score_all(con, model, left, right),
+        lambda left, right: _score_all(con, compiled, left, right),
     )
 
 
@@ -214,11 +245,12 @@ def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _resolution(con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Policy, labels: Ints) -> Resolution:
-    records = con.execute("SELECT source_record_id, source_ref, is_stub FROM norm ORDER BY rid").to_arrow_table()
+def _resolution(
+    con: duckdb.DuckDBPyConnection, records: pa.Table, model: MatchModel, policy: Policy, labels: Ints
+) -> Resolution:
     floor = _log_odds(policy.ledger_floor)
     evidence = con.execute(
-        f"""SELECT a.source_record_id AS left_id, b.source_record_id AS right_id, kind, rule, judgement, weight FROM (
+        f"""SELECT l, r, kind, rule, judgement, weight FROM (
             SELECT l, r, 'deterministic' AS kind, rule, 'positive' AS judgement, NULL::DOUBLE AS weight FROM link
             UNION ALL
             SELECT l, r, 'deterministic', 'unique_identifier', 'negative', NULL FROM conflict
@@ -226,18 +258,22 @@ def _resolution(con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Polic
             SELECT l, r, 'scored', NULL, CASE WHEN weight >= {model.threshold!r} THEN 'positive' ELSE 'unsure' END,
             round(weight, 3)
             FROM scored WHERE weight >= {floor!r})
-        JOIN norm a ON a.rid = l JOIN norm b ON b.rid = r ORDER BY l, r, kind, rule"""
+        ORDER BY l, r, kind, rule"""
     ).to_arrow_table()
     stats = con.execute(
         f"""SELECT kind, value, holders, names, names > {policy.shared_value_names} AS blocked
         FROM identifier_stats ORDER BY kind, value"""
     ).to_arrow_table()
+    records = records.select(["rid", "source_record_id", "source_ref", "is_stub"])
+    records = records.take(pc.sort_indices(records["rid"])).combine_chunks()
+    numbers = records["source_record_id"].combine_chunks()
+    ends = [numbers.take(evidence[side].combine_chunks()) for side in ("l", "r")]
     return Resolution(
-        source_record_ids=records["source_record_id"].to_numpy().astype(np.int64),
+        source_record_ids=numbers.to_numpy(zero_copy_only=False).astype(np.int64),
         source_refs=records["source_ref"].combine_chunks(),
         is_stub=np.asarray(records["is_stub"].to_numpy(zero_copy_only=False), np.bool_),
         labels=labels,
-        evidence=evidence,
+        evidence=pa.table([*ends, *evidence.columns[2:]], names=["left_id", "right_id", *evidence.column_names[2:]]),
         identifier_stats=stats,
         model=model,
     )

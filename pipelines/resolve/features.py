@@ -5,19 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipelines.resolve import sql
 from pipelines.resolve.match_view import ADDRESS_TERMS, LIST_COLUMNS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import duckdb
 
     from pipelines.resolve.rules import Policy
 
-_KEYS = ("source_record_id", "source_ref", "is_stub", "role_class")
+MIN_FILLED = 0.02
+MIN_SHARED = 0.01
+IMPLIED = 0.9
+_WIDER = (("region", "city"), ("country", "region"), ("country", "city"))
+_KEYS = ("rid", "source_record_id", "source_ref", "is_stub", "role_class")
 _PERSON_NAMES = ("full_name", "given_name", "middle_name", "family_name")
 _ORG_NAMES = ("name", "legal_name")
 _TITLES = "^(mr|mrs|ms|miss|dr|prof|sir|dame|lady|lord|rev|hon) "
 _SUFFIXES = " (jr|sr|ii|iii|iv|phd|md|esq)$"
+_SOURCE = "regexp_extract(source_ref, '^[^/]*(/[^/]*)?/')"
 LEGAL_FORMS = (
     "inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "llc", "llp", "lp", "plc", "gmbh",
     "ag", "kg", "ug", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "ab", "as", "oy", "aps", "pty", "the", "and", "of",
@@ -44,22 +55,52 @@ class Profile:
     top: float
 
 
-def build_norm(con: duckdb.DuckDBPyConnection, entity: str, policy: Policy) -> tuple[Feature, ...]:
-    """Create ``norm`` from ``match``: rows numbered by source_ref, one column per feature; return the features."""
+def numbered(table: pa.Table) -> pa.Table:
+    """Return the records with ``rid``, their place in the order of source_ref; the rows stay where they are."""
+    order = pc.sort_indices(table["source_ref"]).to_numpy()
+    rid = np.empty(table.num_rows, np.int32)
+    rid[order] = np.arange(table.num_rows, dtype=np.int32)
+    return table.append_column("rid", pa.array(rid))
+
+
+def build_norm(
+    con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, known: tuple[Feature, ...] | None = None
+) -> tuple[Feature, ...]:
+    """Create ``norm`` from ``match`` (which has ``rid``): one column per feature; return the features.
+
+    ``sound`` has the sound key of each family name.
+
+    ``known`` are a model's features: what a model compares does not depend on the records at hand.
+    """
     columns = [row[0] for row in con.execute("DESCRIBE match").fetchall()]
     filled = _filled(con, columns)
-    features = tuple(_features(entity, columns, filled, policy, _systems(con)))
-    select = ",\n".join(f"{feature.expr} AS {sql.quote(feature.column)}" for feature in features)
+    features = known or tuple(_features(entity, columns, filled, policy, _systems(con, policy)))
+    select = ",\n".join(f"{_expr(feature, columns)} AS {sql.quote(feature.column)}" for feature in features)
     con.execute(
         f"""CREATE OR REPLACE TABLE norm AS
-        WITH base AS (
-            SELECT *, (row_number() OVER (ORDER BY source_ref) - 1)::INTEGER AS rid FROM match
-        )
-        SELECT rid, source_record_id, source_ref, is_stub, (role_class = 'employee') AS employee,
-        {select or "NULL AS nothing"}
-        FROM base ORDER BY rid"""
+        SELECT rid, is_stub, (role_class = 'employee') AS employee, {select or "NULL AS nothing"}
+        FROM (SELECT *, {_cleaned(filled)} FROM match)"""
     )
+    if any(feature.column == "family" for feature in features):
+        con.execute(
+            f"""CREATE OR REPLACE TABLE sound AS SELECT family, {sql.phonetic("family")} AS family_sound
+            FROM (SELECT DISTINCT family FROM norm WHERE family IS NOT NULL)"""
+        )
     return features
+
+
+def _expr(feature: Feature, columns: list[str]) -> str:
+    """Return a feature's expression; a plain attribute that these records do not have is NULL."""
+    lacking = feature.kind == "attribute" and feature.column not in columns
+    return "NULL::VARCHAR" if lacking else feature.expr
+
+
+def _cleaned(filled: set[str]) -> str:
+    """Person names in normal form, once for all the features that are made of them."""
+    return ", ".join(
+        f"{_clean_name(name) if name in filled else 'NULL::VARCHAR'} AS {sql.quote('~' + name)}"
+        for name in _PERSON_NAMES
+    )
 
 
 def profile_features(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> dict[str, Profile]:
@@ -79,6 +120,27 @@ def profile_features(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ..
     return profiles
 
 
+def implied(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> set[str]:
+    """Return the parts of an address that another part says already: who has the city has the country.
+
+    Weights are added up as if comparisons were independent; what follows from another one would count twice.
+    """
+    names = {feature.column for feature in features}
+    pairs = [(wide, narrow) for wide, narrow in _WIDER if {wide, narrow} <= names]
+    return {wide for wide, narrow in pairs if _follows(con, wide, narrow) >= IMPLIED}
+
+
+def _follows(con: duckdb.DuckDBPyConnection, wide: str, narrow: str) -> float:
+    """Return how often the most frequent ``wide`` of a ``narrow`` value that several records have is the right one."""
+    row = con.execute(
+        f"""WITH said AS (SELECT {narrow} AS y, {wide} AS x, count(*) AS n FROM norm
+            WHERE {narrow} IS NOT NULL AND {wide} IS NOT NULL GROUP BY ALL),
+        one AS (SELECT max(n) AS top, sum(n) AS n FROM said GROUP BY y HAVING sum(n) > 1)
+        SELECT sum(top) / sum(n) FROM one"""
+    ).fetchone()
+    return float(row[0] or 0.0) if row else 0.0
+
+
 def _filled(con: duckdb.DuckDBPyConnection, columns: list[str]) -> set[str]:
     """Columns that hold anything at all."""
     scalars = [name for name in columns if name not in _KEYS]
@@ -90,11 +152,20 @@ def _filled(con: duckdb.DuckDBPyConnection, columns: list[str]) -> set[str]:
     return {name for name, count in zip(scalars, row or (), strict=True) if count}
 
 
-def _systems(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return identifier systems that enough records carry to be compared value by value."""
+def _systems(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[str]:
+    """Return identifier systems worth comparing value by value: on enough records, and with values that meet.
+
+    A vendor's own numbers, each on one record only, say nothing about who is who: neighbours in a sequence are not
+    typing errors. Of few records nothing can be said; and systems that a party has one of are always compared.
+    """
     rows = con.execute(
-        """SELECT split_part(v, '=', 1) FROM (SELECT unnest(identifiers) AS v FROM match)
-        GROUP BY 1 HAVING count(*) >= (SELECT count(*) FROM match) * 0.02 ORDER BY 1"""
+        f"""WITH v AS (SELECT v, count(*) AS n FROM (SELECT unnest(identifiers) AS v FROM match) GROUP BY v),
+        total AS (SELECT count(*) AS n FROM match)
+        SELECT split_part(v, '=', 1) AS system FROM v, total GROUP BY system
+        HAVING sum(v.n) >= any_value(total.n) * {MIN_FILLED} AND (
+            any_value(total.n) < {policy.training_rows} OR system IN {sql.literals(policy.unique_systems)}
+            OR coalesce(sum(v.n) FILTER (v.n > 1), 0) >= sum(v.n) * {MIN_SHARED})
+        ORDER BY system"""
     ).fetchall()
     return [row[0] for row in rows]
 
@@ -110,20 +181,20 @@ def _features(entity: str, columns: list[str], filled: set[str], policy: Policy,
         *[Feature(f"id_{_safe(system)}", "code", _identifier(system, policy), system) for system in systems],
         *_address(filled),
         *[Feature(name, "attribute", sql.text(sql.quote(name))) for name in plain],
+        Feature("source", "source", _SOURCE),
     ]
 
 
 def _person_names(filled: set[str]) -> list[Feature]:
     if not filled & set(_PERSON_NAMES):
         return []
-    full = _clean_name("full_name" if "full_name" in filled else "NULL::VARCHAR")
-    given, family = _clean_name("given_name"), _clean_name("family_name")
+    full, given, family = (sql.quote(f"~{name}") for name in ("full_name", "given_name", "family_name"))
     tail = f"CASE WHEN {full} LIKE '% %' THEN regexp_extract({full}, '([^ ]+)$', 1) END"
     features = [
         Feature("given", "given", f"coalesce({given}, CASE WHEN {family} IS NULL THEN {sql.first_word(full)} END)"),
         Feature("family", "family", f"coalesce({family}, CASE WHEN {given} IS NULL THEN {tail} END)"),
     ]
-    middle = _clean_name("middle_name") if "middle_name" in filled else _middle(full, given, family)
+    middle = sql.quote("~middle_name") if "middle_name" in filled else _middle(full, given, family)
     if "middle_name" in filled or "full_name" in filled:
         features.append(Feature("middle", "middle", middle))
     return features
@@ -136,7 +207,7 @@ def _middle(full: str, given: str, family: str) -> str:
 
 
 def _clean_name(column: str) -> str:
-    name = column if column.startswith("NULL") else sql.text(sql.quote(column))
+    name = sql.text(sql.quote(column))
     return f"nullif(regexp_replace(regexp_replace({name}, '{_TITLES}', ''), '{_SUFFIXES}', ''), '')"
 
 
@@ -168,18 +239,16 @@ def _web_sources(filled: set[str]) -> str:
     return f"list_concat({', '.join(['websites', *scalars])})" if scalars else "websites"
 
 
+def normal(kind: str, expr: str) -> str:
+    """Return the SQL of the normal form of one value of a kind; NULL when nothing is left."""
+    return _NORMAL[kind](expr)
+
+
 def normal_list(kind: str, expr: str, policy: Policy) -> str:
     """Sorted distinct normal forms of a list column without the policy's blocked values; NULL when none is left."""
-    normal = {
-        "email": sql.email,
-        "phone": sql.phone,
-        "website": sql.host,
-        "social": _social,
-        "identifier": _system_value,
-    }[kind]("x")
-    distinct = f"list_distinct(list_transform({expr}, lambda x: {normal}))"
-    kept = f"list_filter({distinct}, lambda y: y IS NOT NULL{_not_blocked(kind, policy)})"
-    return f"CASE WHEN len({kept}) > 0 THEN list_sort({kept}) END"
+    distinct = f"list_distinct(list_transform({expr}, lambda x: {normal(kind, 'x')}))"
+    kept = f"list_filter({distinct}, lambda y: y IS NOT NULL{not_blocked(kind, policy)})"
+    return f"list_sort(nullif({kept}, []))"
 
 
 def _social(expr: str) -> str:
@@ -192,7 +261,8 @@ def _system_value(expr: str) -> str:
     return f"split_part({expr}, '=', 1) || '=' || {kept}"
 
 
-def _not_blocked(kind: str, policy: Policy) -> str:
+def not_blocked(kind: str, policy: Policy) -> str:
+    """Return the SQL that goes on with AND where the normal form ``y`` is none of the policy's blocked values."""
     subject = "substr(y, strpos(y, '=') + 1)" if kind == "identifier" else "y"
     return "".join(f" AND NOT regexp_matches({subject}, {sql.literal(p)})" for p in policy.blocked.get(kind, ()))
 
@@ -213,3 +283,12 @@ def _address(filled: set[str]) -> list[Feature]:
 
 def _safe(system: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in system.lower())
+
+
+_NORMAL: Mapping[str, Callable[[str], str]] = {
+    "email": sql.email,
+    "phone": sql.phone,
+    "website": sql.host,
+    "social": _social,
+    "identifier": _system_value,
+}

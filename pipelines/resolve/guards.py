@@ -14,13 +14,15 @@ made of that name is still a common name. So a scored pair of people stands only
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines.resolve import sql
+from pipelines.resolve.agreement import AnyOf, check
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pipelines.resolve.agreement import Check, Row
     from pipelines.resolve.features import Feature
 
 REFUSED = -12.0
@@ -31,115 +33,120 @@ OWN = {"emails": "own_emails", "phones": "own_phones"}
 """Columns of values whose holders have one given name, beside the columns of all values."""
 _DIFFERENT_BELOW = 0.78
 _ALIKE = 0.85
-_SHORTEST = 3
+_NEAR = 0.9
 _LISTS = ("email", "phone", "social", "website")
 
 
-def weight_cap(features: Iterable[Feature], telling: Iterable[str]) -> str:
-    """Return SQL for the highest weight that a pair of the records ``a`` and ``b`` may have; NULL = its score stands.
+@dataclass(frozen=True)
+class Guard:
+    """The highest weight that a pair may have: what is personal, and what else must agree."""
+
+    personal: AnyOf
+    household: AnyOf
+    given_alike: AnyOf
+    family_alike: AnyOf
+    beyond: AnyOf
+    families: bool
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns of ``norm`` that the guard reads."""
+        groups = (self.personal, self.household, self.given_alike, self.family_alike, self.beyond)
+        named = {arg for group in groups for part in group.parts for arg in part.args if isinstance(arg, str)}
+        return named | {"given"} | ({"family"} if self.families else set())
+
+    @property
+    def sql(self) -> str:
+        """The cap of a pair as SQL over ``…_l`` and ``…_r``; NULL = its score stands."""
+        families = "family_l IS NOT NULL AND family_r IS NOT NULL" if self.families else "false"
+        return f"""CASE WHEN {self.personal.sql} THEN NULL
+            WHEN given_l IS NULL OR given_r IS NULL THEN CASE WHEN {self.household.sql} THEN {DOUBTFUL} END
+            WHEN NOT {self.given_alike.sql} THEN {REFUSED}
+            WHEN {families} AND NOT {self.family_alike.sql} THEN {DOUBTFUL}
+            WHEN {self.beyond.sql} THEN NULL
+            ELSE {DOUBTFUL} END::DOUBLE"""
+
+    def singly(self) -> Guard:
+        """Return the guard of rows whose lists hold one value at most."""
+        return replace(
+            self, personal=self.personal.singly(), household=self.household.singly(), beyond=self.beyond.singly()
+        )
+
+    def cap(self, left: Row, right: Row) -> float | None:
+        """Return the cap of one pair; ``None`` = its score stands."""
+        if self.personal.holds(left, right):
+            return None
+        if left["given"] is None or right["given"] is None:
+            return DOUBTFUL if self.household.holds(left, right) else None
+        if not self.given_alike.holds(left, right):
+            return REFUSED
+        families = self.families and left["family"] is not None and right["family"] is not None
+        if families and not self.family_alike.holds(left, right):
+            return DOUBTFUL
+        return None if self.beyond.holds(left, right) else DOUBTFUL
+
+
+def guard_of(features: Iterable[Feature], telling: Iterable[str]) -> Guard | None:
+    """Return the guard of a model's features; ``None`` where pairs are scored as they are (organisations).
 
     ``telling`` names the features with enough distinct values for an agreement to mean something.
     """
     found = list(features)
     names = {feature.column for feature in found}
     if "given" not in names:
-        return "NULL::DOUBLE"
-    personal = _any(_personal(found, names))
-    beyond = _any(_circumstances(found, set(telling)))
-    return f"""CASE WHEN {personal} THEN NULL
-        WHEN a.given IS NULL OR b.given IS NULL THEN
-            CASE WHEN {_any(_household(found, names))} THEN {DOUBTFUL} END
-        WHEN {_different(names)} THEN {REFUSED}
-        WHEN {_other_family(names)} THEN {DOUBTFUL}
-        WHEN {beyond} THEN NULL
-        ELSE {DOUBTFUL} END::DOUBLE"""
-
-
-def _any(conditions: list[str]) -> str:
-    return "(" + (" OR ".join(f"coalesce({one}, false)" for one in conditions) or "false") + ")"
-
-
-def _different(names: set[str]) -> str:
-    """Given names clearly differ: not alike, no short form of each other, not swapped with the family name."""
-    parts = [
-        f"jaro_winkler_similarity(a.given, b.given) < {_DIFFERENT_BELOW}",
-        "NOT starts_with(a.given, b.given) AND NOT starts_with(b.given, a.given)",
-    ]
-    if "family" in names:
-        for one, other in (("a", "b"), ("b", "a")):
-            parts.append(f"coalesce(jaro_winkler_similarity({one}.given, {other}.family), 0) < {_ALIKE}")
-    return f"coalesce({' AND '.join(parts)}, false)"
-
-
-def _other_family(names: set[str]) -> str:
-    """Family names clearly differ: after a marriage something personal still agrees, of strangers only the given name."""
-    if "family" not in names:
-        return "false"
-    parts = [f"jaro_winkler_similarity(a.family, b.family) < {_DIFFERENT_BELOW}"]
-    parts += [
-        f"coalesce(jaro_winkler_similarity({x}.given, {y}.family), 0) < {_ALIKE}" for x, y in (("a", "b"), ("b", "a"))
-    ]
-    return f"coalesce({' AND '.join(parts)}, false)"
-
-
-def _personal(features: list[Feature], names: set[str]) -> list[str]:
-    found = [_equal(f.column) for f in features if f.kind == "code"]
-    found += [_shared(f.column) for f in features if f.kind == "social"]
-    found += [_shared(own) for column, own in OWN.items() if column in names]
-    for column in (sql.quote(feature.column) for feature in features if feature.kind == "date"):
-        found.append(f"damerau_levenshtein(a.{column}, b.{column}) <= 1")
-    if "emails" in names:
-        found.append(f"len(list_filter(list_intersect(a.emails, b.emails), lambda e: {_carries()})) > 0")
-        found.append(_mistyped())
-    return found
-
-
-def _household(features: list[Feature], names: set[str]) -> list[str]:
-    """What a family has in common: a mailbox or phone of several names (others are personal), and an address."""
-    found = [_shared(column) for column in OWN if column in names]
-    return found + [_alike(feature.column) for feature in features if feature.kind == "street"]
-
-
-def _mistyped() -> str:
-    """The same user part at a domain that is a typing error away."""
-    user = "split_part({x}.emails[1], '@', 1)"
-    return (
-        f"{user.format(x='a')} = {user.format(x='b')} AND a.emails[1] <> b.emails[1] "
-        "AND damerau_levenshtein(a.emails[1], b.emails[1]) <= 2"
+        return None
+    return Guard(
+        personal=AnyOf(tuple(_personal(found, names))),
+        household=AnyOf(tuple(_household(found, names))),
+        given_alike=AnyOf((check("short form", "given", _DIFFERENT_BELOW), *_swapped(names))),
+        family_alike=AnyOf(_family_alike(names)),
+        beyond=AnyOf(tuple(_circumstances(found, set(telling)))),
+        families="family" in names,
     )
 
 
-def _carries() -> str:
-    """An address that carries one of the given names: Bob and Robert on robert.smith@…."""
-    user = "split_part(e, '@', 1)"
-    return " OR ".join(f"(length({x}.given) >= {_SHORTEST} AND contains({user}, {x}.given))" for x in ("a", "b"))
+def _family_alike(names: set[str]) -> tuple[Check, ...]:
+    return (check("similar", "family", _DIFFERENT_BELOW), *_swapped(names)) if "family" in names else ()
 
 
-def _circumstances(features: list[Feature], telling: set[str]) -> list[str]:
-    """Agreements beyond the name: contact values, address, organisation, place, telling attributes."""
-    found = []
-    for feature in features:
-        column = sql.quote(feature.column)
-        if feature.kind in _LISTS:
-            found.append(_shared(feature.column))
-            if feature.kind == "email":
-                found.append(f"jaro_winkler_similarity(a.{column}[1], b.{column}[1]) >= 0.92")
-        elif feature.kind == "date":
-            found.append(f"left(a.{column}, 4) = left(b.{column}, 4)")
-        elif feature.kind in ("street", "org", "place", "postcode"):
-            found.append(_alike(feature.column))
-        elif feature.kind in ("attribute", "middle") and feature.column in telling:
-            found.append(_equal(feature.column))
+def _swapped(names: set[str]) -> list[Check]:
+    """Given and family name changed places, on one side at least."""
+    if "family" not in names:
+        return []
+    return [check("similar across", a, b, _ALIKE) for a, b in (("given", "family"), ("family", "given"))]
+
+
+def _personal(features: list[Feature], names: set[str]) -> list[Check]:
+    """What one person alone uses; cheap tests first."""
+    found = [check("equal", f.column) for f in features if f.kind == "code"]
+    found += [check("edits", f.column, 1) for f in features if f.kind == "date"]
+    found += [check("shared", own) for column, own in OWN.items() if column in names]
+    found += [check("shared", f.column) for f in features if f.kind == "social"]
+    if "emails" in names:
+        found.append(check("shared, one's own", "emails", "emails_named"))
+        found.append(check("mistyped", "emails_first", "emails_user", 2))
     return found
 
 
-def _alike(column: str) -> str:
-    return f"jaro_winkler_similarity(a.{sql.quote(column)}, b.{sql.quote(column)}) >= 0.9"
+def _household(features: list[Feature], names: set[str]) -> list[Check]:
+    """What a family has in common: a mailbox or phone of several names (others are personal), and an address."""
+    found = [check("shared", column) for column in OWN if column in names]
+    return found + [check("similar", f.column, _NEAR) for f in features if f.kind == "street"]
 
 
-def _equal(column: str) -> str:
-    return f"a.{sql.quote(column)} = b.{sql.quote(column)}"
-
-
-def _shared(column: str) -> str:
-    return f"list_has_any(a.{sql.quote(column)}, b.{sql.quote(column)})"
+def _circumstances(features: list[Feature], telling: set[str]) -> list[Check]:
+    """Agreements beyond the name: contact values, address, organisation, place, telling attributes."""
+    found = []
+    for feature in features:
+        column = feature.column
+        if feature.kind in _LISTS:
+            found.append(check("shared", column))
+            if feature.kind == "email":
+                found.append(check("similar and equal", f"{column}_first", f"{column}_digits", 0.92))
+        elif feature.kind == "date":
+            found.append(check("same start", column, 4))
+        elif feature.kind in ("street", "org", "place", "postcode"):
+            found.append(check("similar", column, _NEAR))
+        elif feature.kind in ("attribute", "middle") and column in telling:
+            found.append(check("equal", column))
+    return found

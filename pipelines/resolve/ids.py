@@ -34,12 +34,26 @@ class IdEvent:
 
 @dataclass(frozen=True)
 class Assignment:
-    """The crosswalk (``entity_ids`` beside the partition's records) and what became of ids, in a fixed order."""
+    """The crosswalk (``entity_ids`` beside the partition's records) and what became of ids, in a fixed order.
+
+    ``fresh`` are the ids minted for records that never had one: of a first run they are all, so they are kept as numbers.
+    """
 
     entity_ids: Ints
-    events: tuple[IdEvent, ...] = ()
+    placed: tuple[IdEvent, ...]
+    fresh: Ints
     gone: tuple[int, ...] = ()
     next_id: int = 1
+
+    @property
+    def events(self) -> tuple[IdEvent, ...]:
+        """All events, in a fixed order."""
+        return (*self.placed, *(IdEvent(MINTED, int(entity_id)) for entity_id in self.fresh))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events of each kind there are."""
+        counted = Counter(event.kind for event in self.placed) + Counter({MINTED: len(self.fresh)})
+        return dict(sorted(counted.items()))
 
 
 @dataclass
@@ -64,11 +78,11 @@ def assign_ids(
     number not yet given. Nothing changed gives the same crosswalk and no events.
     """
     _, cluster = np.unique(labels, return_inverse=True)
-    before = np.fromiter((crosswalk.get(int(r), 0) for r in records), np.int64, len(records))
+    before = ids_before(records, crosswalk)
     sizes, held = np.bincount(cluster), Counter(crosswalk.values())
     low, high = _extremes(cluster, before, len(sizes))
     settled = (low == high) & (low > 0) & (sizes == np.array([held.get(int(e), 0) for e in low], np.int64))
-    known = {int(r) for r in records}
+    known = set(records.tolist()) if crosswalk else set()
     ids = np.where(settled, low, 0)
     touched = ~settled
     old = (
@@ -84,9 +98,15 @@ def assign_ids(
         ids[number] = entity_id
     first = np.flatnonzero(fresh)[np.argsort(_first_row(cluster, len(sizes))[fresh], kind="stable")]
     ids[first] = np.arange(book.next_id, book.next_id + len(first))
-    minted = [IdEvent(MINTED, int(e)) for e in ids[first]]
     gone = tuple(sorted(r for r in crosswalk if r not in known))
-    return Assignment(ids[cluster], (*book.events, *lost, *minted), gone, book.next_id + len(first))
+    return Assignment(ids[cluster], (*book.events, *lost), ids[first], gone, book.next_id + len(first))
+
+
+def ids_before(records: Ints, crosswalk: Mapping[int, int]) -> Ints:
+    """Return the live id that each record had before; 0 = none."""
+    if not crosswalk:
+        return np.zeros(len(records), np.int64)
+    return np.fromiter((crosswalk.get(record, 0) for record in records.tolist()), np.int64, len(records))
 
 
 def _extremes(cluster: Ints, before: Ints, size: int) -> tuple[Ints, Ints]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.resolve import ids
 from pipelines.resolve.engine import connect
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipelines.context import StageContext
     from pipelines.resolve.engine import Resolution
-    from pipelines.resolve.ids import Assignment
+    from pipelines.resolve.ids import Assignment, Ints
     from pipelines.store import Lease, WriteTransaction
 
 ROWS_PER_WRITE = 20_000
@@ -59,13 +60,12 @@ class Ledger:
     def write_assignment(self, resolution: Resolution, crosswalk: Mapping[int, int], assignment: Assignment) -> Written:
         """Write changed links together with what became of the ids that they concern."""
         records, entity_ids = resolution.source_record_ids, assignment.entity_ids
-        before = np.fromiter((crosswalk.get(int(r), 0) for r in records), np.int64, len(records))
-        changed = np.flatnonzero(before != entity_ids)
+        changed = np.flatnonzero(ids.ids_before(records, crosswalk) != entity_ids)
         order = changed[np.argsort(entity_ids[changed], kind="stable")]
-        events = sorted(assignment.events, key=_group)
-        for rows, part in _portions(entity_ids[order], events):
+        events = _event_rows(assignment)
+        for rows, part in _portions(entity_ids[order], events["owner"].to_numpy()):
             with self._writing() as tx:
-                self._write_events(tx, part)
+                self._write_events(tx, events[part])
                 self._write_links(tx, records[order[rows]], entity_ids[order[rows]])
         if assignment.gone:
             with self._writing() as tx:
@@ -113,46 +113,29 @@ class Ledger:
     def _write_links(
         self,
         tx: WriteTransaction,
-        records: np.ndarray[tuple[int], np.dtype[np.int64]],
-        entity_ids: np.ndarray[tuple[int], np.dtype[np.int64]],
+        records: Ints,
+        entity_ids: Ints,
     ) -> None:
         entity = pa.repeat(pa.scalar(self._entity), len(records))
         tx.upsert(tables.crosswalk, pa.table({"source_record_id": records, "entity": entity, "entity_id": entity_ids}))
 
-    def _write_events(self, tx: WriteTransaction, events: list[ids.IdEvent]) -> None:
-        if not events:
+    def _write_events(self, tx: WriteTransaction, events: pa.Table) -> None:
+        if not events.num_rows:
             return
-        first = tx.allocate("id_event", len(events))
-        rows = [
-            {
-                "id_event_id": first + n,
-                "entity": self._entity,
-                "kind": e.kind,
-                "entity_id": e.entity_id,
-                "other_id": e.other_id,
-            }
-            for n, e in enumerate(events)
-        ]
-        schema = pa.schema(
-            [
-                ("id_event_id", pa.int64()),
-                ("entity", pa.string()),
-                ("kind", pa.string()),
-                ("entity_id", pa.int64()),
-                ("other_id", pa.int64()),
-            ]
-        )
-        tx.insert(tables.id_event, pa.Table.from_pylist(rows, schema))
-        self._write_states(tx, [e for e in events if e.kind in _STATUS])
+        first = tx.allocate("id_event", events.num_rows)
+        numbers = pa.array(np.arange(first, first + events.num_rows))
+        entity = pa.repeat(pa.scalar(self._entity), events.num_rows)
+        rows = events.drop_columns(["owner"]).append_column("id_event_id", numbers).append_column("entity", entity)
+        tx.insert(tables.id_event, rows)
+        self._write_states(tx, events)
 
-    def _write_states(self, tx: WriteTransaction, events: list[ids.IdEvent]) -> None:
-        minted = [e.entity_id for e in events if e.kind == ids.MINTED]
-        changed = [e for e in events if e.kind != ids.MINTED]
-        if minted:
+    def _write_states(self, tx: WriteTransaction, events: pa.Table) -> None:
+        minted = events.filter(pc.equal(events["kind"], ids.MINTED))["entity_id"]
+        if len(minted):
             n = len(minted)
             rows = pa.table(
                 {
-                    "entity_id": pa.array(minted, pa.int64()),
+                    "entity_id": minted,
                     "entity": pa.repeat(pa.scalar(self._entity), n),
                     "status": pa.repeat(pa.scalar(ids.ACTIVE), n),
                     "current_id": pa.nulls(n, pa.int64()),
@@ -160,35 +143,46 @@ class Ledger:
                 }
             )
             tx.insert(tables.entity_id, rows)
+        others = [kind for kind in _STATUS if kind != ids.MINTED]
+        changed = events.filter(pc.is_in(events["kind"], pa.array(others))).to_pylist()
         if changed:
-            current = [e.other_id if e.kind == ids.MERGED_INTO else None for e in changed]
+            current = [e["other_id"] if e["kind"] == ids.MERGED_INTO else None for e in changed]
             states = {
-                "entity_id": pa.array([e.entity_id for e in changed], pa.int64()),
-                "status": pa.array([_STATUS[e.kind] for e in changed]),
+                "entity_id": pa.array([e["entity_id"] for e in changed], pa.int64()),
+                "status": pa.array([_STATUS[e["kind"]] for e in changed]),
                 "current_id": pa.array(current, pa.int64()),
             }
             tx.upsert(tables.entity_id, pa.table(states))
 
 
-def _group(event: ids.IdEvent) -> tuple[int, str, int]:
-    """Return the live id that an event belongs to, so that it is written with that id's links."""
-    owner = event.other_id if event.kind == ids.MERGED_INTO and event.other_id else event.entity_id
-    return owner, event.kind, event.entity_id
+def _event_rows(assignment: Assignment) -> pa.Table:
+    """Return the id events in the order of the live id that each belongs to, so that it is written with that id's links."""
+    placed, fresh = assignment.placed, pa.array(assignment.fresh, pa.int64())
+    merged = [e.kind == ids.MERGED_INTO and e.other_id for e in placed]
+    rows = pa.table(
+        {
+            "owner": pa.array([other or e.entity_id for other, e in zip(merged, placed, strict=True)], pa.int64()),
+            "kind": pa.array([e.kind for e in placed], pa.string()),
+            "entity_id": pa.array([e.entity_id for e in placed], pa.int64()),
+            "other_id": pa.array([e.other_id for e in placed], pa.int64()),
+        }
+    )
+    kinds, others = pa.repeat(pa.scalar(ids.MINTED), len(fresh)), pa.nulls(len(fresh), pa.int64())
+    minted = pa.table([fresh, kinds, fresh, others], schema=rows.schema)
+    order = [("owner", "ascending"), ("kind", "ascending"), ("entity_id", "ascending")]
+    return pa.concat_tables([rows, minted]).sort_by(order).combine_chunks()
 
 
-def _portions(
-    entity_ids: np.ndarray[tuple[int], np.dtype[np.int64]], events: list[ids.IdEvent]
-) -> list[tuple[slice, list[ids.IdEvent]]]:
-    """Cut changed links (ordered by id) and events into short transactions; one id's rows stay together."""
-    owners = np.array([_group(event)[0] for event in events], np.int64)
+def _portions(entity_ids: Ints, owners: Ints) -> list[tuple[slice, slice]]:
+    """Cut changed links (ordered by id) and events (by owner) into short transactions; one id's rows stay together."""
     portions, row, event = [], 0, 0
-    while row < len(entity_ids) or event < len(events):
+    while row < len(entity_ids) or event < len(owners):
         end = min(row + ROWS_PER_WRITE, len(entity_ids))
         while end < len(entity_ids) and entity_ids[end] == entity_ids[end - 1]:
             end += 1
         last = end >= len(entity_ids)
-        upto = len(events) if last else int(np.searchsorted(owners, entity_ids[end - 1], "right"))
-        portions.append((slice(row, end), events[event:upto]))
+        upto = len(owners) if last else int(np.searchsorted(owners, entity_ids[end - 1], "right"))
+        portions.append((slice(row, end), slice(event, upto)))
         row, event = end, upto
     return portions
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pipelines.resolve.agreement import Check
 from pipelines.resolve.blocking import Atom
 from pipelines.resolve.comparisons import Level
 from pipelines.resolve.features import Feature
@@ -14,7 +15,7 @@ from pipelines.resolve.features import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class MatchModel:
         return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True, ensure_ascii=False)
 
     @staticmethod
+    def is_current(text: str) -> bool:
+        """Tell whether a document is in the format that this version writes; another model must take its place if not."""
+        return bool(json.loads(text).get("format") == FORMAT)
+
+    @staticmethod
     def from_json(text: str) -> MatchModel:
         """Return the model of a document that ``to_json`` wrote."""
         data: dict[str, Any] = json.loads(text)
@@ -70,5 +76,10 @@ class MatchModel:
 
 
 def _weighted(item: Mapping[str, Any]) -> Weighted:
-    levels = tuple((Level(**level), m, u) for level, m, u in item["levels"])
+    levels = tuple((_level(level), m, u) for level, m, u in item["levels"])
     return Weighted(item["name"], levels, item["origin"])
+
+
+def _level(item: Mapping[str, Any]) -> Level:
+    test = item["check"]
+    return Level(**{**item, "check": Check(test["name"], tuple(test["args"])) if test else None})

@@ -8,7 +8,7 @@ import duckdb
 import splink.comparison_library as cl
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
-from pipelines.resolve.scoring import quiet
+from pipelines.resolve.splink_settings import quiet
 from pipelines.resolve.training import em_session
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ def _resolve(context: StageContext, entity: str, policy: Policy, table: pa.Table
     store, tenant = context.store, context.tenant_id
     context.progress(f"{STAGE} {entity}: {table.num_rows} records")
     stored = identity.active_model(store, tenant, entity)
-    known = MatchModel.from_json(stored[1]) if stored else None
+    known = MatchModel.from_json(stored[1]) if stored and MatchModel.is_current(stored[1]) else None
     reused = known is not None and not _outgrown(known, table.num_rows, policy)
     resolution = resolve_table(table, entity, policy, known if reused else None)
     if stored and reused:
@@ -102,13 +102,12 @@ def _write(context: StageContext, entity: str, resolution: Resolution, model_id:
 
 
 def _details(resolution: Resolution, assignment: ids.Assignment, evidence: int, model_id: int) -> dict[str, object]:
-    kinds = [event.kind for event in assignment.events]
     return {
         "model": model_id,
         "model_origin": resolution.model.origin,
         "threshold": round(1 / (1 + 2**-resolution.model.threshold), 4),
         "evidence_written": evidence,
-        "ids": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "ids": assignment.counts(),
         **resolution.model.report,
     }
 

@@ -20,20 +20,24 @@ SAMPLED_COMPONENTS = 4_000
 ROUNDS = 30
 
 
-def estimate_prior(weights: Floats, prior: float, rows: int) -> float:
-    """Return the probability that two random records match under which the scores sum up to it (EM on the prior)."""
+def estimate_prior(weights: Floats, prior: float, rows: int, share: int = 1) -> float:
+    """Return the probability that two random records match under which the scores sum up to it (EM on the prior).
+
+    ``weights`` are those of every ``share``-th pair.
+    """
     pairs = rows * (rows - 1) / 2
     if not len(weights) or not pairs:
         return prior
     factors = weights - np.log2(prior / (1 - prior))
     lowest, current = 1 / pairs, prior
     for _ in range(ROUNDS):
-        total = _probability(factors + np.log2(current / (1 - current))).sum()
+        total = probability(factors + np.log2(current / (1 - current))).sum() * share
         current = float(min(max(total / pairs, lowest), 0.2))
     return float(f"{current:.4g}")
 
 
-def _probability(weight: Floats) -> Floats:
+def probability(weight: Floats) -> Floats:
+    """Return the match probabilities of match weights."""
     return np.asarray(1 / (1 + np.exp2(-np.clip(weight, -60, 60))))
 
 
@@ -82,7 +86,7 @@ def _expected(
 ) -> tuple[float, float, float]:
     refined = cluster.refined(label, sampled, inside, Edges.none(), Edges.none(), threshold) if len(inside) else label
     within, kept = inside.where(refined[inside.left] == refined[inside.right]), clear.where(clear.weight >= threshold)
-    right = share * _probability(within.weight).sum() + _probability(kept.weight).sum()
+    right = share * probability(within.weight).sum() + probability(kept.weight).sum()
     joined = share * len(within) + len(kept)
-    true = share * _probability(inside.weight).sum() + _probability(clear.weight).sum()
+    true = share * probability(inside.weight).sum() + probability(clear.weight).sum()
     return float(right / max(joined, 1)), float(right / max(true, 1e-9)), float(2 * right / max(joined + true, 1e-9))

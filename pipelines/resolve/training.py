@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import math
+import re
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from pipelines.resolve import sql
+from pipelines.resolve.comparisons import MISSING
+from pipelines.resolve.guards import REFUSED
 from pipelines.resolve.model import Weighted
-from pipelines.resolve.scoring import UNLISTED, make_linker, quiet
+from pipelines.resolve.splink_settings import make_linker, quiet
+from pipelines.resolve.weights import START_PRIOR, built_in, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,44 +20,91 @@ if TYPE_CHECKING:
     from splink import Linker
 
     from pipelines.resolve.comparisons import Comparison, Level
+    from pipelines.resolve.guards import Guard
 
 SEED = 20_240_601
 SAMPLED_PAIRS = 500_000
 EM_PAIRS = 500_000
 EM_ROWS = 5_000
-DIGITS = 6
-TF_LISTED = 2_000
-TF_HOLDERS = 5
-START_PRIOR = 0.0001
-HIGHEST_BUILT_IN_PRIOR = 0.01
+_SEEN = "guard_"
 EM_SESSIONS = 4
 EM_LEAST_PAIRS = 50
+EM_PAIRS_PER_ROW = 20
+EM_LEAST_SESSIONS = 2
+PURE = 0.2
+PURITY_PAIRS = 50_000
+TRAINED_ROWS = 60_000
 PRIOR_STRENGTH = 30.0
+EM_WORTH = 10_000.0
 
 
-def built_in(comparisons: tuple[Comparison, ...]) -> tuple[Weighted, ...]:
-    """Return the comparisons under their built-in weights, for data too few to learn from."""
-    return tuple(Weighted(c.name, tuple((x, x.m, x.u) for x in c.levels), "built-in") for c in comparisons)
+def learn(
+    con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...], rows: int, guard: Guard | None = None
+) -> tuple[Weighted, ...]:
+    """Return the comparisons with probabilities learned from ``scored_records``; equal data give equal bits.
 
-
-def learn(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...], rows: int) -> tuple[Weighted, ...]:
-    """Return the comparisons with probabilities learned from ``scored_records``; equal data give equal bits."""
+    What is looked at does not grow with the records: u comes from every so-and-so-manyth record, m from whole blocks.
+    Pairs that the guard refuses are known to be no matches: EM does not see them, or it would learn what a family shares.
+    """
     con.execute("SET threads = 1")
     try:
         with quiet():
-            _, linker = make_linker(con, "scored_records", built_in(comparisons), START_PRIOR)
-            linker.training.estimate_u_using_random_sampling(
-                max_pairs=SAMPLED_PAIRS, seed=SEED, min_count_per_level=None, num_chunks=1
-            )
-            sampled = min(SAMPLED_PAIRS, rows * (rows - 1) / 2)
-            for block in _training_blocks(con, comparisons):
-                em_session(linker, block, _share(rows))
+            started = _with_u(con, comparisons, max(1, rows // TRAINED_ROWS))
+            learned = _entries(_with_m(con, started, max(1, rows // TRAINED_ROWS), guard))
     finally:
         con.execute("SET threads = 2")
-    learned = linker.misc.save_model_to_json()["comparisons"]
-    return tuple(
-        _rounded(c, entry["comparison_levels"], sampled) for c, entry in zip(comparisons, learned, strict=True)
+    sampled = min(SAMPLED_PAIRS, rows * (rows - 1) / 2)
+    return tuple(_rounded(c, entry, sampled) for c, entry in zip(comparisons, learned, strict=True))
+
+
+def _with_u(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...], share: int) -> tuple[Weighted, ...]:
+    con.execute(f"CREATE OR REPLACE TABLE trained AS SELECT * FROM scored_records WHERE rid % {share} = 0 ORDER BY rid")
+    _, linker = make_linker(con, "trained", built_in(comparisons), START_PRIOR)
+    linker.training.estimate_u_using_random_sampling(
+        max_pairs=SAMPLED_PAIRS, seed=SEED, min_count_per_level=None, num_chunks=1
     )
+    return tuple(
+        Weighted(c.name, tuple(_start(level, entry) for level, entry in zip(c.levels, entries, strict=True)))
+        for c, entries in zip(comparisons, _entries(linker), strict=True)
+    )
+
+
+def _start(level: Level, entry: Mapping[str, object]) -> tuple[Level, float, float]:
+    return level, level.m, _number(entry.get("u_probability"), level.u)
+
+
+def _with_m(con: duckdb.DuckDBPyConnection, started: tuple[Weighted, ...], share: int, guard: Guard | None) -> Linker:
+    """Run EM on the blocks of the most telling columns, so that each comparison is learned where it is not the block."""
+    blocks = [sql.quote(name) for name in training_columns(con, [item.name for item in started])]
+    inside = [f"coalesce(hash({column}) % {share} = 0, false)" for column in blocks]
+    flags = "".join(f", {test} AS in_block_{n}" for n, test in enumerate(inside))
+    flags += "".join(f', {sql.quote(column)} AS "{_SEEN}{column}"' for column in sorted(guard.columns if guard else ()))
+    con.execute(
+        f"""CREATE OR REPLACE TABLE trained AS SELECT *{flags} FROM scored_records
+        WHERE {" OR ".join(["false", *inside])} ORDER BY rid"""
+    )
+    _, linker = make_linker(con, "trained", started, START_PRIOR)
+    rows = con.execute("SELECT count(*) FROM trained").fetchone() or (0,)
+    for n, column in enumerate(blocks):
+        rule = f"l.{column} = r.{column} AND l.in_block_{n} AND r.in_block_{n}{_not_refused(guard)}"
+        em_session(linker, rule, _share(int(rows[0])))
+    return linker
+
+
+def _not_refused(guard: Guard | None) -> str:
+    """Return the condition on ``l`` and ``r`` that the guard does not refuse the pair.
+
+    It reads copies of the columns: Splink learns nothing about a column that its blocking rule names.
+    """
+    if guard is None:
+        return ""
+    names = "|".join(re.escape(column) for column in sorted(guard.columns, key=len, reverse=True))
+    named = re.sub(rf"\b({names})_([lr])\b", rf'\2."{_SEEN}\1"', guard.sql)
+    return f" AND coalesce({named}, 0) > {REFUSED}"
+
+
+def _entries(linker: Linker) -> list[list[Mapping[str, object]]]:
+    return [item["comparison_levels"] for item in linker.misc.save_model_to_json()["comparisons"]]
 
 
 def em_session(linker: Linker, block: Any, share: float) -> None:
@@ -79,32 +129,58 @@ def _share(rows: int) -> float:
     return min(1.0, max(0.1, EM_ROWS / max(1, rows)))
 
 
-def _training_blocks(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...]) -> list[str]:
-    """Blocking conditions on the most telling columns, so that each comparison is learned where it is not the block."""
-    counted = []
-    for comparison in comparisons:
-        column = sql.quote(comparison.name)
-        row = con.execute(
-            f"""SELECT coalesce(sum(n * (n - 1) / 2), 0), coalesce(max(n), 0) FROM
-            (SELECT count(*) AS n FROM scored_records WHERE {column} IS NOT NULL GROUP BY {column})"""
-        ).fetchone()
-        counted.append((int(row[0]) if row else 0, comparison.name))
-    usable = [name for pairs, name in sorted(counted) if pairs >= EM_LEAST_PAIRS]
-    return [f"l.{sql.quote(name)} = r.{sql.quote(name)}" for name in usable[:EM_SESSIONS]]
+def training_columns(con: duckdb.DuckDBPyConnection, names: list[str]) -> list[str]:
+    """Return the columns on whose blocks EM is run: those whose pairs agree most often in other columns too.
+
+    On a block of colleagues or of a family EM learns what colleagues have in common. So a block must be pure, as far as
+    can be seen without a model: of most of its pairs more other columns agree than differ.
+    """
+    rows = int((con.execute("SELECT count(*) FROM scored_records").fetchone() or (0,))[0])
+    found = []
+    for name in names:
+        pairs = _pairs_of(con, name)
+        if EM_LEAST_PAIRS <= pairs <= EM_PAIRS_PER_ROW * rows:
+            others = [other for other in names if other not in (name, "source")]
+            found.append((-_purity(con, name, others, pairs // PURITY_PAIRS + 1), pairs, name))
+    ranked = sorted(found)
+    pure = [name for purity, _, name in ranked if -purity >= PURE]
+    return pure[:EM_SESSIONS] if len(pure) >= EM_LEAST_SESSIONS else [name for _, _, name in ranked[:EM_LEAST_SESSIONS]]
+
+
+def _pairs_of(con: duckdb.DuckDBPyConnection, name: str) -> int:
+    column = sql.quote(name)
+    row = con.execute(
+        f"""SELECT coalesce(sum(n * (n - 1) / 2), 0)
+        FROM (SELECT count(*) AS n FROM scored_records WHERE {column} IS NOT NULL GROUP BY {column})"""
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _purity(con: duckdb.DuckDBPyConnection, name: str, others: list[str], share: int) -> float:
+    """Return the share of pairs of the blocks (of every ``share``-th one) of which more others agree than differ."""
+    column = sql.quote(name)
+    signs = [f"coalesce(CASE WHEN a.{c} = b.{c} THEN 1 ELSE -1 END * (a.{c} IS NOT NULL AND b.{c} IS NOT NULL)::INT, 0)"
+             for c in map(sql.quote, others)]  # fmt: skip
+    row = con.execute(
+        f"""WITH part AS (SELECT * FROM scored_records WHERE hash({column}) % {share} = 0)
+        SELECT avg((({" + ".join(signs) or "0"}) > 0)::INT)
+        FROM part a JOIN part b ON a.{column} = b.{column} AND a.rid < b.rid"""
+    ).fetchone()
+    return float(row[0] or 0.0) if row else 0.0
 
 
 def _rounded(comparison: Comparison, entries: list[Mapping[str, object]], sampled: float) -> Weighted:
     """Blend what was learned with the built-in weights as a weak prior, and round."""
     levels = []
     for level, entry in zip(comparison.levels, entries, strict=True):
-        if level.label == "missing":
+        if level.label == MISSING:
             levels.append((level, 0.0, 0.0))
             continue
-        m = _number(entry.get("m_probability"), level.m)
+        m = _blend(_number(entry.get("m_probability"), level.m), level.m, EM_WORTH)
         u = _blend(_number(entry.get("u_probability"), level.u), level.u, sampled)
         levels.append((level, m, u))
     total = sum(m for _, m, _ in levels) or 1.0
-    return Weighted(comparison.name, tuple((x, _round(m / total), _round(u)) for x, m, u in levels))
+    return Weighted(comparison.name, tuple((x, rounded(m / total), rounded(u)) for x, m, u in levels))
 
 
 def _blend(learned: float, prior: float, seen: float) -> float:
@@ -113,35 +189,3 @@ def _blend(learned: float, prior: float, seen: float) -> float:
 
 def _number(value: object, other: float) -> float:
     return float(value) if isinstance(value, int | float) else other
-
-
-def _round(value: float) -> float:
-    """Round to significant digits, away from 0 and 1, so that the last bits of a sum decide nothing."""
-    kept = min(max(value, 1e-7), 1 - 1e-7)
-    return round(kept, DIGITS - 1 - math.floor(math.log10(kept)))
-
-
-def frequencies(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...]) -> dict[str, dict[str, float]]:
-    """Return per column the frequency of its common values (by hash) and of all others."""
-    return {column: _column_frequencies(con, column) for column in _tf_columns(comparisons)}
-
-
-def _tf_columns(comparisons: tuple[Comparison, ...]) -> list[str]:
-    levels: list[Level] = [level for comparison in comparisons for level in comparison.levels]
-    return sorted({level.tf for level in levels if level.tf})
-
-
-def _column_frequencies(con: duckdb.DuckDBPyConnection, column: str) -> dict[str, float]:
-    quoted = sql.quote(column)
-    con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE tf AS
-        SELECT {quoted} AS v, count(*) AS n FROM scored_records WHERE {quoted} IS NOT NULL GROUP BY 1"""
-    )
-    total, rare, values = con.execute(
-        f"SELECT sum(n), sum(n) FILTER (n < {TF_HOLDERS}), count(*) FILTER (n < {TF_HOLDERS}) FROM tf"
-    ).fetchone() or (1, 0, 0)
-    listed = con.execute(
-        f"SELECT left(md5(v), 16), n FROM tf WHERE n >= {TF_HOLDERS} ORDER BY n DESC, v LIMIT {TF_LISTED}"
-    ).fetchall()
-    unlisted = (rare or 1) / (values or 1) / (total or 1)
-    return {UNLISTED: _round(unlisted), **{key: _round(n / total) for key, n in listed}}

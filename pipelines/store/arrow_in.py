@@ -118,8 +118,3 @@ def _json_chunk(values: pa.ListArray) -> pa.Array:
 
 def _json(value: list[str]) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def python_rows(columns: pa.Table) -> Any:
-    """Return an iterator of tuples, one per row."""
-    return zip(*(column.to_pylist() for column in columns.columns), strict=True)

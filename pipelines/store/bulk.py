@@ -10,12 +10,14 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, Table, text
 
-from pipelines.store.arrow_in import python_rows, stored_columns
+from pipelines.store.arrow_in import stored_columns
+from pipelines.store.sqlite_rows import insert_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +36,9 @@ NOT_MEANING = frozenset(
         "term_times",
     }
 )
+
+_WORTH_A_STAGE = 1_000
+_MANY_RUNS = 50  # beyond so many, one statement over a TEMP table costs less than a probe each
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,16 @@ class Bulk:
         """Run one statement and return how many rows it changed."""
         changed: int = self._connection.execute(text(sql), values).rowcount
         return changed
+
+    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement as plain tuples: of many rows, a Row object each would cost most."""
+        cursor = self._connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
+        try:
+            cursor.execute(sql)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        finally:
+            cursor.close()
+        return found
 
     def stage(self, rows: pa.Table, like: Table, renamed: dict[str, str] | None = None) -> Stage:
         """Copy rows into a new TEMP table; ``renamed`` gives a stage column the type of another column of ``like``."""
@@ -107,8 +122,17 @@ class Bulk:
         return self._connection.exec_driver_sql(sql).first() is None
 
     def insert(self, table: Table, rows: pa.Table) -> int:
-        """Insert rows that are new."""
-        self._fill(f'"{table.name}"', stored_columns(rows, table, dialect=self._dialect))
+        """Insert rows that are new.
+
+        Many go through a TEMP table on SQLite: a statement for each row would open the table's indexes for each row.
+        """
+        if self._dialect != "sqlite" or len(rows) < _WORTH_A_STAGE:
+            self._fill(f'"{table.name}"', stored_columns(rows, table, dialect=self._dialect))
+            return len(rows)
+        stage = self.stage(rows, table)
+        names = ", ".join(f'"{name}"' for name in stage.columns)
+        self.run(f'INSERT INTO "{table.name}" ({names}) SELECT {names} FROM {stage.name}')
+        self.drop(stage)
         return len(rows)
 
     def is_past_end(self, table: Table, column: str, values: pa.ChunkedArray, tenant_id: int) -> bool:
@@ -117,6 +141,23 @@ class Bulk:
             f'SELECT max("{column}") FROM "{table.name}" WHERE tenant_id = {tenant_id:d}'
         ).scalar()
         return highest is None or len(values) == 0 or pc.min(values).as_py() > highest
+
+    def with_rows(self, table: Table, ids: pa.ChunkedArray, tenant_id: int) -> pa.Array:
+        """Return those source records that have rows in the table; consecutive ids, as a first load has, cost one probe."""
+        wanted = np.unique(ids.to_numpy())
+        runs = np.split(wanted, np.flatnonzero(np.diff(wanted) != 1) + 1) if len(wanted) else []
+        same = f'FROM "{table.name}" AS t WHERE t.tenant_id = {tenant_id:d} AND t.source_record_id'
+        found: list[int] = []
+        if len(runs) <= _MANY_RUNS:
+            for run in runs:
+                sql = f"SELECT DISTINCT t.source_record_id {same} BETWEEN {run[0]:d} AND {run[-1]:d}"
+                found += [row[0] for row in self.fetch(sql)]
+        else:
+            self.pick(pa.array(wanted))
+            sql = f"SELECT p.id FROM picked AS p WHERE EXISTS (SELECT 1 {same} = p.id)"
+            found = [row[0] for row in self.fetch(sql)]
+            self.unpick()
+        return pa.array(found, pa.int64())
 
     def upsert(self, table: Table, stage: Stage, key: Sequence[str], seq: int) -> Counts:
         """Bring staged rows into the table; superseded rows go to its version table where it has one."""
@@ -145,7 +186,7 @@ class Bulk:
         source = ", ".join(f't."{n}"' for n in names)
         self.run(
             f'INSERT INTO "{version.name}" ({target}, known_to) SELECT {source}, {seq:d} '
-            f'FROM {stage.name} AS s JOIN "{table.name}" AS t ON {match} WHERE t.known_from < {seq:d}{where}'
+            f'FROM {stage.name} AS s CROSS JOIN "{table.name}" AS t WHERE {match} AND t.known_from < {seq:d}{where}'
         )
 
     def delete(self, table: Table, stage: Stage, key: Sequence[str], seq: int) -> int:
@@ -156,7 +197,7 @@ class Bulk:
             return self.run(f'DELETE FROM "{table.name}" AS t USING {stage.name} AS s WHERE {match}')
         return self.run(
             f'DELETE FROM "{table.name}" WHERE rowid IN '
-            f'(SELECT t.rowid FROM {stage.name} AS s JOIN "{table.name}" AS t ON {match})'
+            f'(SELECT t.rowid FROM {stage.name} AS s CROSS JOIN "{table.name}" AS t WHERE {match})'
         )
 
     def retire(self, table: Table, parents: Stage, rows: Stage, key: Sequence[str], change: dict[str, Any]) -> int:
@@ -189,38 +230,13 @@ class Bulk:
     def _fill(self, target: str, stored: pa.Table) -> None:
         driver = self._connection.connection.driver_connection
         if self._dialect == "sqlite":
-            names, values, varying = _literals(stored)
-            driver.executemany(f"INSERT INTO {target} ({names}) VALUES ({values})", python_rows(varying))  # type: ignore[union-attr]
+            if len(stored):
+                insert_rows(driver, target, stored)
             return
         names = ", ".join(f'"{c}"' for c in stored.column_names)
         with driver.cursor() as cursor, cursor.copy(f"COPY {target} ({names}) FROM STDIN (FORMAT csv)") as copy:  # type: ignore[union-attr]
             for block in _csv_blocks(stored):
                 copy.write(block)
-
-
-def _literals(stored: pa.Table) -> tuple[str, str, pa.Table]:
-    """Return names, values and the columns to bind: what all rows share is written into the statement, NULL left out."""
-    names, values, varying = [], [], []
-    for name in stored.column_names:
-        column = stored.column(name)
-        if column.null_count == len(column) and len(column):
-            continue
-        shared = _shared_number(column)
-        names.append(f'"{name}"')
-        values.append("?" if shared is None else str(shared))
-        varying += [name] if shared is None else []
-    if not varying:  # executemany needs something to count the rows by
-        every = stored.column_names
-        return ", ".join(f'"{name}"' for name in every), ", ".join("?" * len(every)), stored
-    return ", ".join(names), ", ".join(values), stored.select(varying)
-
-
-def _shared_number(column: pa.ChunkedArray) -> int | None:
-    """Return the integer that every row has, if they all have the same one."""
-    if not pa.types.is_integer(column.type) or column.null_count or not len(column):
-        return None
-    ends = pc.min_max(column)
-    return int(ends["min"].as_py()) if ends["min"].equals(ends["max"]) else None
 
 
 def _csv_blocks(stored: pa.Table) -> Iterable[bytes]:

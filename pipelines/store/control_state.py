@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
+from connectors.sdk.buckets import Ask, Grant, State, settle, without
 from pipelines.store.engine import begin_write
 from pipelines.store.failures import translated
 from pipelines.store.tables import quota, token
 from pipelines.store.upserting import insert_on_conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection
 
     from pipelines.store.store import Store
 
@@ -49,40 +52,41 @@ def save_token(
         return connection.execute(statement.returning(token.c.version)).first() is not None
 
 
-def take_quota(
-    store: Store, account: str, n: int, *, limit: int, per_seconds: float, now: datetime, tenant_id: int = 1
-) -> float:
-    """Take ``n`` requests of an account's budget; returns 0.0, or how many seconds to wait before asking again.
+def exchange_quota(
+    store: Store, account: str, asks: Sequence[Ask], *, now: float, tenant_id: int = 1
+) -> Sequence[Grant]:
+    """Settle what one process asks of an account's buckets, in one transaction: all of them grant, or none does.
 
-    The budget is ``limit`` per window of ``per_seconds``, shared by all processes of this store.
+    ``connectors.sdk.quota.settle`` is the rule; the store only makes it one for all processes.
     """
-    key = {"tenant_id": tenant_id, "account": account}
-    mine = (quota.c.tenant_id == tenant_id, quota.c.account == account)
+    names = [f"{account}/{ask.bucket.name}" for ask in asks]
     with translated("quota"), begin_write(store.control) as connection, connection.begin():
-        fresh = insert_on_conflict(
-            store.dialect, quota, {**key, "window_started_at": now, "used": 0}, update=lambda _row: {}
-        )
-        connection.execute(fresh)
-        row = connection.execute(select(quota).where(*mine).with_for_update()).one()
-        wait, started, used = _window(row, n, limit, timedelta(seconds=per_seconds), now)
-        if wait == 0.0:
-            connection.execute(update(quota).where(*mine).values(window_started_at=started, used=used))
-    return wait
+        states = _locked(store, connection, names, tenant_id, now)
+        settled = [settle(states[name], ask, now) for name, ask in zip(names, asks, strict=True)]
+        short = any(grant.wait for _, grant in settled)
+        for name, (state, grant) in zip(names, settled, strict=True):
+            kept = without(state, grant) if short else state
+            if kept != states[name]:
+                _keep(connection, tenant_id, name, kept)
+    return [Grant(wait=grant.wait, closed=grant.closed) if short else grant for _, grant in settled]
 
 
-def block_quota(store: Store, account: str, until: datetime, *, tenant_id: int = 1) -> None:
-    """Let no process ask the account's vendor before ``until`` (Retry-After)."""
-    row = {"tenant_id": tenant_id, "account": account, "window_started_at": until, "used": 0, "blocked_until": until}
-    statement = insert_on_conflict(store.dialect, quota, row, update=lambda new: {"blocked_until": new.blocked_until})
-    with translated("quota"), begin_write(store.control) as connection, connection.begin():
-        connection.execute(statement)
+def _locked(store: Store, connection: Connection, names: Sequence[str], tenant_id: int, now: float) -> dict[str, State]:
+    """Return the buckets' states, locked in the order of their names so that two processes cannot wait in a circle."""
+    mine = (quota.c.tenant_id == tenant_id, quota.c.account.in_(names))
+    query = select(quota.c.account, quota.c.state).where(*mine).order_by(quota.c.account).with_for_update()
+    found = {row.account: State.from_json(row.state) for row in connection.execute(query)}
+    missing = sorted(set(names) - set(found))
+    if missing:
+        at = datetime.fromtimestamp(now, UTC)
+        for name in missing:
+            row = {"tenant_id": tenant_id, "account": name, "window_started_at": at, "used": 0}
+            connection.execute(insert_on_conflict(store.dialect, quota, row, update=lambda _row: {}))
+        found = {row.account: State.from_json(row.state) for row in connection.execute(query)}
+    return found
 
 
-def _window(row: Any, n: int, limit: int, length: timedelta, now: datetime) -> tuple[float, datetime, int]:
-    if row.blocked_until is not None and row.blocked_until > now:
-        return (row.blocked_until - now).total_seconds(), now, 0
-    if now >= row.window_started_at + length:
-        return 0.0, now, n
-    if row.used and row.used + n > limit:
-        return (row.window_started_at + length - now).total_seconds(), now, 0
-    return 0.0, row.window_started_at, row.used + n
+def _keep(connection: Connection, tenant_id: int, name: str, state: State) -> None:
+    closed = datetime.fromtimestamp(state.closed_until, UTC) if state.closed_until else None
+    mine = (quota.c.tenant_id == tenant_id, quota.c.account == name)
+    connection.execute(update(quota).where(*mine).values(used=state.used, blocked_until=closed, state=state.to_json()))

@@ -43,6 +43,12 @@ def sqlite_path(url: URL) -> Path:
     return Path(url.database or "")
 
 
+def exists(url: str) -> bool:
+    """Return whether there is something to open: a SQLite file; a server's database is asked when it is opened."""
+    parsed = store_url(url)
+    return parsed.get_backend_name() != "sqlite" or sqlite_path(parsed).is_file()
+
+
 def control_url(url: URL) -> URL:
     """Return where leases, tokens and quota live: a file beside a SQLite store, else the same database."""
     if url.get_backend_name() != "sqlite":

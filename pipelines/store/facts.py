@@ -242,6 +242,12 @@ def _segment_totals(store: Store, tenant_id: int, load_ids: list[int]) -> dict[s
     return {name: int(total) for name, total in zip(names, rows[0], strict=True)}
 
 
+def connection_names(store: Store, *, tenant_id: int = 1) -> Mapping[str, str]:
+    """Return the present name of each connection that was ever synced, by its id."""
+    rows = store.read(select(connection.c.connection_id, connection.c.name).where(connection.c.tenant_id == tenant_id))
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
 def _connection_id(store: Store, name: str, tenant_id: int) -> str:
     rows = store.read(
         select(connection.c.connection_id).where(connection.c.tenant_id == tenant_id, connection.c.name == name)

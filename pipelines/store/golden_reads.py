@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, func, select, union
 
+from pipelines.store.arrow_out import BIG_RESULT
 from pipelines.store.tables import connection, counter, crosswalk, crosswalk_version, metadata, picked, source_record
 from pipelines.store.tables import entity_id as identity
 
@@ -32,6 +33,12 @@ class Scope:
     ids: pa.Array | None = None
     first: int | None = None
     last: int | None = None
+
+    @property
+    def big(self) -> bool:
+        """True when so many entities are asked for that their rows are better read the way for many."""
+        span = None if self.first is None or self.last is None else self.last - self.first
+        return self.ids is None and (span is None or span >= BIG_RESULT // 2)
 
     def where(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the crosswalk."""
@@ -55,7 +62,7 @@ def members(store: Store, scope: Scope, terms: Sequence[str]) -> pa.Table:
         rows.c.row_key, rows.c.record_time, rows.c.term_times, *(rows.c[term] for term in terms),
     )  # fmt: skip
     live = source_record.c.deleted_at.is_(None), source_record.c.is_stub | rows.c.row_key.is_not(None)
-    return store.read_arrow(statement.select_from(source).where(*scope.where(), *live), ids=scope.ids)
+    return store.read_arrow(statement.select_from(source).where(*scope.where(), *live), ids=scope.ids, big=scope.big)
 
 
 def contacts(store: Store, scope: Scope, kinds: Sequence[str], columns: Sequence[str]) -> pa.Table:
@@ -69,7 +76,7 @@ def contacts(store: Store, scope: Scope, kinds: Sequence[str], columns: Sequence
         func.coalesce(rows.c.value_norm, rows.c.value).label("value"), *(rows.c[column] for column in columns),
     ).select_from(_parties(rows))  # fmt: skip
     live = rows.c.deleted_at.is_(None), rows.c.valid_to.is_(None), rows.c.kind.in_(kinds)
-    return store.read_arrow(statement.where(*scope.where(), *live), ids=scope.ids)
+    return store.read_arrow(statement.where(*scope.where(), *live), ids=scope.ids, big=scope.big)
 
 
 def references(store: Store, tenant_id: int, records: pa.Array) -> pa.Table:
@@ -83,7 +90,7 @@ def roles(store: Store, scope: Scope) -> pa.Table:
     rows = metadata.tables["party_role"]
     statement = select(crosswalk.c.entity_id, rows.c.role).distinct().select_from(_parties(rows))
     live = rows.c.deleted_at.is_(None), rows.c.valid_to.is_(None)
-    return store.read_arrow(statement.where(*scope.where(), *live), ids=scope.ids)
+    return store.read_arrow(statement.where(*scope.where(), *live), ids=scope.ids, big=scope.big)
 
 
 def connections(store: Store, tenant_id: int) -> dict[str, tuple[str, str]]:

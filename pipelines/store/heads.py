@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 from sqlalchemy import Select, and_, func, or_, select, update
 
+from pipelines.store.listed import listed
 from pipelines.store.tables import partition_state, picked, raw_head, read, segment, source_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from pipelines.store.store import Store
     from pipelines.store.transaction import WriteTransaction
 
-_KEYS_AT_ONCE = 5_000
 _SAME_RECORD = and_(
     raw_head.c.tenant_id == source_record.c.tenant_id,
     raw_head.c.source_record_id == source_record.c.source_record_id,
@@ -41,14 +41,29 @@ class CommittedSegment:
     records: int
 
 
-def heads(store: Store, connection_id: str, name: str, keys: Iterable[str], *, tenant_id: int = 1) -> pa.Table:
-    """Return source_key, source_record_id, hash, op, record_time, last_read of those keys that were landed before."""
-    table = source_record.c
-    head = raw_head.c
-    columns = (table.source_key, table.source_record_id, head.hash, head.op, head.record_time, head.last_read)
-    base = _of_object(select(*columns), connection_id, name, tenant_id)
-    chunks = [store.read_arrow(base.where(table.source_key.in_(chunk))) for chunk in _chunks(keys)]
-    return pa.concat_tables(chunks or [store.read_arrow(base.where(table.source_key.is_(None)))])
+class Known(NamedTuple):
+    """What is known of a key: its id, and the content, time and read last landed; a stub has no content yet."""
+
+    source_record_id: int
+    is_stub: bool
+    hash: str | None
+    op: str | None
+    record_time: datetime | None
+    last_read: int | None
+
+
+def known(store: Store, connection_id: str, name: str, keys: Iterable[str], *, tenant_id: int = 1) -> dict[str, Known]:
+    """Return, by key, those of ``keys`` that have an id already."""
+    asked = select(listed(store.dialect, list(keys)).c.value)
+    table, head = source_record.c, raw_head.c
+    columns = (head.hash, head.op, head.record_time, head.last_read)
+    statement = (
+        select(table.source_key, table.source_record_id, table.is_stub, *columns)
+        .outerjoin_from(source_record, raw_head, _SAME_RECORD)
+        .where(table.tenant_id == tenant_id, table.connection_id == connection_id, table.object == name)
+        .where(table.source_key.in_(asked))
+    )
+    return {row[0]: Known(*row[1:]) for row in store.read(statement)}
 
 
 def stale_heads(store: Store, connection_id: str, name: str, mapping_version: int, *, tenant_id: int = 1) -> pa.Table:
@@ -135,9 +150,3 @@ def _of_object(
     table = source_record.c
     mine = (table.tenant_id == tenant_id, table.connection_id == connection_id, table.object == name)
     return statement.join_from(source_record, raw_head, _SAME_RECORD).where(*mine)
-
-
-def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(keys)
-    while chunk := list(islice(rest, _KEYS_AT_ONCE)):
-        yield chunk

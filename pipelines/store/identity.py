@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import and_, func, or_, select, update
 
+from pipelines.store.arrow_out import BIG_RESULT
 from pipelines.store.tables import (
     counter,
     crosswalk,
@@ -48,6 +49,12 @@ def parties_changed(store: Store, tenant_id: int, entity: str, since: int) -> bo
     return False
 
 
+def is_large(store: Store, tenant_id: int) -> bool:
+    """True when a table of all parties is better read the way for many rows; the newest number tells without counting."""
+    newest = select(func.max(source_record.c.source_record_id)).where(source_record.c.tenant_id == tenant_id)
+    return int(store.read(newest)[0][0] or 0) > BIG_RESULT
+
+
 def parties(store: Store, tenant_id: int, entity: str, terms: Sequence[str]) -> pa.Table:
     """Return the live records and stubs of a party entity with the given terms (null for a stub)."""
     rows = metadata.tables[entity]
@@ -62,7 +69,7 @@ def parties(store: Store, tenant_id: int, entity: str, terms: Sequence[str]) -> 
         source_record.c.deleted_at.is_(None),
         or_(rows.c.row_key.is_not(None), and_(source_record.c.is_stub, source_record.c.entity == entity)),
     )
-    return store.read_arrow(statement.select_from(source).where(*where))
+    return store.read_arrow(statement.select_from(source).where(*where), big=is_large(store, tenant_id))
 
 
 def contact_points(store: Store, tenant_id: int) -> pa.Table:
@@ -80,14 +87,15 @@ def contact_points(store: Store, tenant_id: int) -> pa.Table:
         "valid_to",
         *_ADDRESS,
     )
-    return store.read_arrow(select(*(table.c[name] for name in names)).where(*_live(table, tenant_id)))
+    statement = select(*(table.c[name] for name in names)).where(*_live(table, tenant_id))
+    return store.read_arrow(statement, big=is_large(store, tenant_id))
 
 
 def party_identifiers(store: Store, tenant_id: int) -> pa.Table:
     """Return the live identifiers of all parties."""
     table = metadata.tables["party_identifier"]
     columns = (table.c.party, table.c.system, table.c.value, table.c.verified)
-    return store.read_arrow(select(*columns).where(*_live(table, tenant_id)))
+    return store.read_arrow(select(*columns).where(*_live(table, tenant_id)), big=is_large(store, tenant_id))
 
 
 def employees(store: Store, tenant_id: int) -> pa.Table:

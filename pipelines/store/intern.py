@@ -2,68 +2,90 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipelines.store.arrow_in import stored_columns
 from pipelines.store.tables import source_record
 
 if TYPE_CHECKING:
-    from pipelines.store.bulk import Bulk, Stage
+    from pipelines.store.bulk import Bulk
     from pipelines.store.transaction import WriteTransaction
 
 REF = ("connection_id", "object", "source_key")
-_MATCH = "t.tenant_id = :tenant_id AND " + " AND ".join(f't."{c}" = s."{c}"' for c in REF)
-_NEW = f"NOT EXISTS (SELECT 1 FROM source_record AS t WHERE {_MATCH})"
+_SAME = "t.tenant_id = {tenant:d} AND " + " AND ".join(f't."{c}" = s."{c}"' for c in REF)
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
+_BETWEEN: Final = "\x00"  # no stored text holds it
 
 
 def intern_refs(tx: WriteTransaction, bulk: Bulk, refs: pa.Table) -> pa.Table:
-    """Return ``refs`` in their order with a ``source_record_id`` column; see WriteTransaction.intern."""
+    """Return ``refs`` in their order with a ``source_record_id`` column; see WriteTransaction.intern.
+
+    Most references are known: they cost one look-up. Only new ones, and stubs that become real, are written.
+    """
     given = refs.drop_columns(["source_record_id"]) if "source_record_id" in refs.column_names else refs
     if given.num_rows == 0:
         return given.append_column("source_record_id", pa.array([], pa.int64()))
-    wanted = given.select([*REF, "entity", "is_stub"])
-    wanted = wanted.append_column("ordinal", pa.array(range(wanted.num_rows), pa.int64()))
-    stage = bulk.stage(wanted, source_record, renamed={"ordinal": "source_record_id"})
-    _add_new(tx, bulk, stage)
-    _make_real(tx, bulk, stage)
-    ids = _ids(tx, stage)
+    wanted = stored_columns(given.select([*REF, "entity"]), source_record, dialect=tx.dialect)
+    wanted = wanted.append_column("is_stub", given.column("is_stub"))
+    ids, stubs = _known(tx, bulk, wanted.select(REF))
+    _make_real(tx, bulk, wanted, ids, stubs)
+    new = np.flatnonzero(ids == 0)
+    if len(new):
+        ids[new] = _added(tx, wanted.take(pa.array(new)))
+    return given.append_column("source_record_id", pa.array(ids))
+
+
+def _known(tx: WriteTransaction, bulk: Bulk, refs: pa.Table) -> tuple[Ids, Flags]:
+    """Return each reference's id, 0 where it has none yet, and whether it is a stub so far."""
+    count = refs.num_rows
+    numbered = refs.append_column("ordinal", pa.array(np.arange(count)))
+    stage = bulk.stage(numbered, source_record, renamed={"ordinal": "source_record_id"})
+    # CROSS JOIN keeps SQLite from reading the whole of source_record for each batch
+    sql = f"""SELECT s.ordinal, t.source_record_id, t.is_stub FROM {stage.name} AS s CROSS JOIN source_record AS t
+              WHERE {_SAME.format(tenant=tx.tenant_id)}"""
+    found = bulk.fetch(sql)
     bulk.drop(stage)
-    return given.append_column("source_record_id", ids)
+    ids, stubs = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    if found:
+        ordinals, numbers, flags = zip(*found, strict=True)
+        ids[list(ordinals)] = numbers
+        stubs[list(ordinals)] = flags
+    return ids, stubs
 
 
-def _add_new(tx: WriteTransaction, bulk: Bulk, stage: Stage) -> None:
+def _added(tx: WriteTransaction, refs: pa.Table) -> Ids:
     """Give numbers to new references in order of first appearance; of several rows for one, a real one wins."""
-    keys = ", ".join(f's."{c}"' for c in REF)
-    grouped = f"""
-        SELECT {keys}, min(s.ordinal) AS ordinal, min(CASE WHEN s.is_stub THEN 1 ELSE 0 END) AS stub,
-               coalesce(max(CASE WHEN NOT s.is_stub THEN s.entity END), min(s.entity)) AS entity
-        FROM {stage.name} AS s WHERE {_NEW} GROUP BY {keys}"""
-    fresh = f"fresh_{stage.name}"
-    bulk.run(f"CREATE TEMP TABLE {fresh} AS {grouped.replace(':tenant_id', str(tx.tenant_id))}")
-    count = bulk.count(fresh)
-    if count:
-        first = tx.allocate("source_record_id", count)
-        bulk.run(
-            f"""INSERT INTO source_record (tenant_id, source_record_id, connection_id, object, source_key, entity,
-                    is_stub, change_seq, actor, cause)
-                SELECT :tenant_id, {first - 1:d} + row_number() OVER (ORDER BY ordinal), connection_id, object,
-                    source_key, entity, stub = 1, :change_seq, :actor, :cause FROM {fresh} ORDER BY ordinal""",
-            **tx.change(source_record),
-        )
-    bulk.run(f"DROP TABLE {fresh}")
+    key = pc.binary_join_element_wise(*(refs.column(name) for name in REF), _BETWEEN)
+    codes = key.combine_chunks().dictionary_encode().indices
+    real = pc.if_else(refs.column("is_stub"), pa.scalar(None, pa.string()), refs.column("entity"))
+    numbered = refs.append_column("real", real).append_column("code", codes)
+    wanted = [*((name, "first") for name in REF), ("is_stub", "min"), ("real", "max"), ("entity", "min")]
+    distinct = numbered.group_by("code", use_threads=False).aggregate(wanted).sort_by("code")
+    first = tx.allocate("source_record_id", distinct.num_rows)
+    rows = {"source_record_id": pa.array(np.arange(first, first + distinct.num_rows))}
+    rows |= {name: distinct.column(f"{name}_first") for name in REF}
+    rows["entity"] = pc.coalesce(distinct.column("real_max"), distinct.column("entity_min"))
+    tx.insert(source_record, pa.table({**rows, "is_stub": distinct.column("is_stub_min")}))
+    numbers: Ids = codes.to_numpy().astype(np.int64) + first
+    return numbers
 
 
-def _make_real(tx: WriteTransaction, bulk: Bulk, stage: Stage) -> None:
+def _make_real(tx: WriteTransaction, bulk: Bulk, refs: pa.Table, ids: Ids, stubs: Flags) -> None:
+    """Make stubs real whose record is now given itself."""
+    rows = np.flatnonzero(stubs & ~refs.column("is_stub").to_numpy())
+    if not len(rows):
+        return
+    entity = refs.column("entity").take(pa.array(rows))
+    stage = bulk.stage(pa.table({"source_record_id": pa.array(ids[rows]), "entity": entity}), source_record)
     bulk.run(
         f"""UPDATE source_record AS t SET is_stub = (1 = 0), entity = coalesce(s.entity, t.entity),
                 change_seq = :change_seq, actor = :actor, cause = :cause
-            FROM {stage.name} AS s WHERE {_MATCH} AND t.is_stub AND NOT s.is_stub""",
+            FROM {stage.name} AS s WHERE t.tenant_id = :tenant_id AND t.source_record_id = s.source_record_id""",
         **tx.change(source_record),
     )
-
-
-def _ids(tx: WriteTransaction, stage: Stage) -> pa.Array:
-    sql = f"""SELECT t.source_record_id FROM {stage.name} AS s JOIN source_record AS t
-              ON {_MATCH.replace(":tenant_id", str(tx.tenant_id))} ORDER BY s.ordinal"""
-    return pa.array([row[0] for row in tx.connection.exec_driver_sql(sql)], pa.int64())
+    bulk.drop(stage)

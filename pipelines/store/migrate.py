@@ -60,13 +60,13 @@ def head(part: Part = STORE) -> str:
     return max(path.name.partition("_")[0] for path in _files(part))
 
 
-def check_current(engine: Engine) -> None:
+def check_current(engine: Engine, part: Part = STORE) -> None:
     """Raise StoreFailure unless the store is at the newest revision."""
-    found = revision(engine)
-    if found != head():
+    found = revision(engine, part)
+    if found != head(part):
         raise StoreFailure(
             "the store's schema is not this version's", where=engine.url.render_as_string(),
-            why=f"revision {found}, this version needs {head()}", do="run `unisono sync` once: it upgrades the store",
+            why=f"revision {found}, this version needs {head(part)}", do="run `unisono sync` once: it upgrades the store",
         )  # fmt: skip
 
 

@@ -14,7 +14,8 @@ import pyarrow as pa
 from sqlalchemy import func, select, update
 
 from connectors.sdk.errors import FixConfig
-from pipelines.store import quarantine
+from pipelines.store import accounting, quarantine
+from pipelines.store.landed import put_heads
 from pipelines.store.tables import SEGMENT_COUNTS, connection, load, partition_state, picked, raw_head, read, segment
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class OpenRead:
 class Segment:
     """What one commit brings.
 
-    ``heads``: source_key, row_no, hash, op, record_time, and ``entity`` if known; one row per landed record.
+    ``heads``: the newest landed row of each key; see ``landed.put_heads``.
     ``seen``: ids of records met again unchanged. ``quarantine``: see ``quarantine.add``.
     """
 
@@ -61,7 +62,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class PartitionRow:
-    """What is known of one partition: safe cursor, position of an unfinished read, and how its last read ended."""
+    """One state of a partition: safe cursor, position of an unfinished read, and how the last one ended.
+
+    ``state`` is ``incremental``, ``backfill`` or ``snapshot``: each goes on by itself. ``judged_read_id`` is the last
+    complete read whose absences were judged.
+    """
 
     partition: str
     cursor: str | None
@@ -71,6 +76,8 @@ class PartitionRow:
     completeness: str | None
     open_read_id: int | None
     complete_read_id: int | None
+    state: str = "snapshot"
+    judged_read_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,8 +105,8 @@ def register_connection(tx: WriteTransaction, name: str, connector: str, connect
     return str(known.connection_id)
 
 
-def open_load(tx: WriteTransaction, connection_id: str, stream: str) -> int:
-    """Begin a load of a stream and return its id."""
+def open_load(tx: WriteTransaction, connection_id: str, stream: str, *, connector_version: str | None = None) -> int:
+    """Begin a load of a stream, read with this version of its connector, and return its id."""
     load_id = tx.allocate("load_id", 1)
     row = {
         "load_id": load_id,
@@ -107,6 +114,7 @@ def open_load(tx: WriteTransaction, connection_id: str, stream: str) -> int:
         "stream": stream,
         "status": "open",
         "started_at": tx.now(),
+        "connector_version": connector_version,
     }
     tx.insert_row(load, row)
     return load_id
@@ -122,25 +130,24 @@ def open_or_resume_read(
     *,
     restart: bool = False,
 ) -> OpenRead:
-    """Go on with the partition's unfinished read of the same kind, or begin a new one.
+    """Go on with the partition's unfinished read of this kind, or begin a new one; reads of other kinds are left alone.
 
-    A read of another kind is abandoned, and with ``restart`` any unfinished one: the vendor refused its position.
+    With ``restart`` the unfinished one is abandoned: the vendor refused its position.
     """
-    state = _state(tx, connection_id, stream, partition)
-    same = state is not None and state.open_read_id is not None and state.kind == kind and not restart
-    if state is not None and same:
-        _update_read(tx, state.open_read_id, load_id=load_id, resumed=True)
-        return OpenRead(
-            state.open_read_id, load_id, connection_id, stream, partition, kind,
-            resumed=True, position=state.position, cursor=state.cursor,
-        )  # fmt: skip
+    state = _state(tx, connection_id, stream, partition, kind)
     if state is not None and state.open_read_id is not None:
+        if not restart:
+            _update_read(tx, state.open_read_id, load_id=load_id, resumed=True)
+            return OpenRead(
+                state.open_read_id, load_id, connection_id, stream, partition, kind,
+                resumed=True, position=state.position, cursor=state.cursor,
+            )  # fmt: skip
         _update_read(tx, state.open_read_id, status="abandoned")
     read_id = tx.allocate("read_id", 1)
     place = {"connection_id": connection_id, "stream": stream, "partition": partition}
     row = {"read_id": read_id, "load_id": load_id, **place, "kind": kind, "status": "open", "resumed": False}
-    tx.insert_row(read, {**row, "started_seq": tx.change_seq})
-    tx.put_row(partition_state, {**place, "open_read_id": read_id, "kind": kind, "position": None})
+    tx.insert_row(read, {**row, "restarted": restart, "started_seq": tx.change_seq})
+    tx.put_row(partition_state, {**place, "state": lane(kind), "open_read_id": read_id, "kind": kind, "position": None})
     cursor = None if state is None else state.cursor
     return OpenRead(
         read_id, load_id, connection_id, stream, partition, kind, resumed=False, position=None, cursor=cursor
@@ -148,10 +155,11 @@ def open_or_resume_read(
 
 
 def commit_segment(tx: WriteTransaction, opened: OpenRead, part: Segment) -> int:
-    """Record a segment with everything it brings and return its id; the read goes on at ``part.position``."""
-    unknown = set(part.counts) - set(SEGMENT_COUNTS)
-    if unknown:
-        raise ValueError(f"unknown counts {sorted(unknown)}; known: {', '.join(SEGMENT_COUNTS)}")
+    """Record a segment with everything it brings and return its id; the read goes on at ``part.position``.
+
+    Raises Unaccounted, so that nothing of the transaction is kept, unless every record of the wire is accounted for.
+    """
+    accounting.check_segment(part, where=f"{opened.connection_id}/{opened.stream}")
     segment_id = tx.allocate("segment_id", 1)
     place = {"connection_id": opened.connection_id, "stream": opened.stream, "partition": opened.partition}
     row = {
@@ -160,29 +168,30 @@ def commit_segment(tx: WriteTransaction, opened: OpenRead, part: Segment) -> int
     }  # fmt: skip
     tx.insert_row(segment, {**row, **{name: part.counts.get(name, 0) for name in SEGMENT_COUNTS}})
     if part.heads is not None:
-        _put_heads(tx, opened, part.object, part.heads, segment_id)
+        put_heads(tx, opened.connection_id, part.object, part.heads, segment_id=segment_id, read_id=opened.read_id)
     if part.seen is not None and len(part.seen):
         _touch(tx, part.seen, opened.read_id)
-    if part.quarantine is not None:
-        quarantine.add(tx, "extract", opened.connection_id, opened.stream, part.quarantine)
-    tx.put_row(partition_state, {**place, "position": part.position})
+    accounting.settle_quarantine(tx, opened, part, segment_id)
+    tx.put_row(partition_state, {**place, "state": lane(opened.kind), "position": part.position})
     return segment_id
 
 
 def finish_read(
     tx: WriteTransaction, opened: OpenRead, completeness: str, *,
-    cursor: str | None = None, parent_hash: str | None = None, reason: str | None = None,
+    cursor: str | None = None, parent_hash: str | None = None, reason: str | None = None, proof: str | None = None,
 ) -> None:  # fmt: skip
-    """End a read; only a COMPLETE one moves the partition's cursor and parent hash."""
+    """End a read; only a COMPLETE one moves the state's cursor and parent hash. ``proof`` says how the end is known."""
     _update_read(
-        tx, opened.read_id, status="finished", completeness=completeness, reason=reason, cursor=cursor,
+        tx, opened.read_id, status="finished", completeness=completeness, reason=reason, proof=proof, cursor=cursor,
         finished_seq=tx.change_seq,
     )  # fmt: skip
     state: dict[str, Any] = {
         "connection_id": opened.connection_id, "stream": opened.stream, "partition": opened.partition,
-        "open_read_id": None, "position": None, "completeness": completeness,
+        "state": lane(opened.kind), "open_read_id": None, "position": None, "completeness": completeness,
     }  # fmt: skip
     if completeness == "COMPLETE":
+        if opened.kind.upper() in ("SNAPSHOT", "BACKFILL"):
+            quarantine.settle_snapshot(tx, opened.connection_id, opened.stream, opened.partition, opened.read_id)
         state |= {"complete_read_id": opened.read_id, "parent_hash": parent_hash}
         state |= {} if cursor is None else {"cursor": cursor}
     tx.put_row(partition_state, state)
@@ -200,41 +209,31 @@ def finish_load(tx: WriteTransaction, load_id: int, *, completeness: str | None 
     return LoadResult(load_id, verdict, counts)
 
 
-def partition(store: Store, connection_id: str, stream: str, name: str, *, tenant_id: int = 1) -> PartitionRow | None:
-    """Return what is known of a partition; ``None`` before its first read."""
-    for row in partitions(store, connection_id, stream, only=name, tenant_id=tenant_id):
-        return row
-    return None
+def partition(
+    store: Store, connection_id: str, stream: str, name: str, *, kind: str | None = None, tenant_id: int = 1
+) -> PartitionRow | None:
+    """Return the state of a partition for reads of a kind, by default the one changed last; ``None`` before a first."""
+    rows = partitions(store, connection_id, stream, only=[name], tenant_id=tenant_id)
+    mine = [row for row in rows if kind is None or row.state == lane(kind)]
+    return mine[-1] if mine else None
 
 
 def partitions(
-    store: Store, connection_id: str, stream: str, *, only: str | None = None, tenant_id: int = 1
+    store: Store, connection_id: str, stream: str, *, only: Sequence[str] | None = None, tenant_id: int = 1
 ) -> list[PartitionRow]:
-    """Return what is known of each partition of a stream, by name."""
+    """Return the states of a stream's partitions, by name, the one changed last after the others of its partition."""
     state = partition_state.c
     where = [state.tenant_id == tenant_id, state.connection_id == connection_id, state.stream == stream]
-    where += [] if only is None else [state.partition == only]
+    where += [] if only is None else [state.partition.in_(list(only))]
     names = PartitionRow.__dataclass_fields__
-    rows = store.read(select(*(state[name] for name in names)).where(*where).order_by(state.partition))
+    order = (state.partition, state.change_seq, state.state)
+    rows = store.read(select(*(state[name] for name in names)).where(*where).order_by(*order))
     return [PartitionRow(**row._mapping) for row in rows]  # noqa: SLF001  public, underscored only to spare column names
 
 
-def _put_heads(tx: WriteTransaction, opened: OpenRead, name: str, heads: pa.Table, segment_id: int) -> None:
-    n = heads.num_rows
-    entity = heads.column("entity") if "entity" in heads.column_names else pa.nulls(n, pa.string())
-    columns = [
-        pa.repeat(opened.connection_id, n),
-        pa.repeat(name, n),
-        heads.column("source_key"),
-        entity,
-        pa.repeat(False, n),
-    ]
-    refs = pa.table(columns, names=["connection_id", "object", "source_key", "entity", "is_stub"])
-    rows = heads.select(["row_no", "hash", "op", "record_time"])
-    for column, value in (("segment_id", segment_id), ("last_read", opened.read_id)):
-        rows = rows.append_column(column, pa.repeat(pa.scalar(value, pa.int64()), n))
-    rows = rows.append_column("mapping_version", pa.nulls(n, pa.int64()))
-    tx.upsert(raw_head, rows.append_column("source_record_id", tx.intern(refs).column("source_record_id")))
+def lane(kind: str) -> str:
+    """Return the name of the state that reads of a kind go on in."""
+    return kind.lower()
 
 
 def _touch(tx: WriteTransaction, ids: pa.Array, read_id: int) -> None:
@@ -243,10 +242,10 @@ def _touch(tx: WriteTransaction, ids: pa.Array, read_id: int) -> None:
         tx.execute(update(raw_head).where(*mine).values(last_read=read_id))
 
 
-def _state(tx: WriteTransaction, connection_id: str, stream: str, name: str) -> Any:
+def _state(tx: WriteTransaction, connection_id: str, stream: str, name: str, kind: str) -> Any:
     state = partition_state.c
     mine = (state.tenant_id == tx.tenant_id, state.connection_id == connection_id, state.stream == stream)
-    return tx.execute(select(partition_state).where(*mine, state.partition == name)).first()
+    return tx.execute(select(partition_state).where(*mine, state.partition == name, state.state == lane(kind))).first()
 
 
 def _update_read(tx: WriteTransaction, read_id: int, **values: Any) -> None:

@@ -14,9 +14,15 @@ if TYPE_CHECKING:
 
 
 def current_rows(tx: WriteTransaction, entity: str, ids: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Return the live rows that these source records have in an entity, as this transaction sees them."""
+    """Return the live rows that these source records have in an entity, as this transaction sees them.
+
+    Where none of them has any, the table returned has no other column than ``source_record_id``.
+    """
     table = metadata.tables[entity]
-    with tx.picking(ids) as picked:
+    known = tx.with_rows(table, ids)
+    if not len(known):
+        return pa.table({"source_record_id": known})
+    with tx.picking(known) as picked:
         mine = table.c.tenant_id == tx.tenant_id, table.c.source_record_id.in_(select(picked.c.id))
         columns = [column for column in table.c if column.name not in ("tenant_id", "actor", "cause")]
         return tx.read_arrow(select(*columns).where(*mine, table.c.deleted_at.is_(None)))

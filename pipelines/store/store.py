@@ -50,6 +50,7 @@ class Store:
                 migrate.upgrade(engine, control)
             else:
                 migrate.check_current(engine)
+                migrate.check_current(control, migrate.CONTROL)
         return Store(parsed, engine, control)
 
     def close(self) -> None:
@@ -62,10 +63,13 @@ class Store:
         with self._reading() as connection:
             return connection.execute(statement, params).fetchall()
 
-    def read_arrow(self, statement: arrow_out.Query, *, ids: pa.Array | pa.ChunkedArray | None = None) -> pa.Table:
+    def read_arrow(
+        self, statement: arrow_out.Query, *, ids: pa.Array | pa.ChunkedArray | None = None, big: bool = False
+    ) -> pa.Table:
         """Return rows as Arrow columns of logical types; big results take the dialect's bulk way.
 
-        ``ids`` are offered to the statement as the table ``tables.picked`` (column ``id``).
+        ``ids`` are offered to the statement as the table ``tables.picked`` (column ``id``). ``big`` says that many rows
+        are expected, so that the way for few is not tried first.
         """
         with self._reading() as connection:
             if ids is not None:
@@ -75,9 +79,10 @@ class Store:
             bulk_way = ids is None and not any(
                 isinstance(k, NullType) for k in arrow_out.columns_of(statement).values()
             )
-            rows = arrow_out.read_sqlite(connection, statement, limit=arrow_out.BIG_RESULT if bulk_way else None)
-            if rows is not None:
-                return rows
+            if not (big and bulk_way):
+                rows = arrow_out.read_sqlite(connection, statement, limit=arrow_out.BIG_RESULT if bulk_way else None)
+                if rows is not None:
+                    return rows
         with self._reading() as connection:
             return arrow_out.read_sqlite_child(sqlite_path(self.url), connection, statement)
 

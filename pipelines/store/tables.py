@@ -114,6 +114,7 @@ load = fixed_table(
     column("completeness", TEXT),
     column("started_at", INSTANT, required=True),
     column("finished_at", INSTANT),
+    column("connector_version", TEXT),
     Index(None, "tenant_id", "connection_id", "stream"),
 )
 SEGMENT_COUNTS = ("wire", "loaded", "unchanged", "duplicate", "filtered", "quarantined")
@@ -129,6 +130,8 @@ read = fixed_table(
     column("completeness", TEXT),
     column("reason", TEXT),
     column("resumed", BOOL, required=True),
+    column("restarted", BOOL),
+    column("proof", TEXT),
     column("cursor", TEXT),
     column("started_seq", BIG, required=True),
     column("finished_seq", BIG),
@@ -152,7 +155,12 @@ segment = fixed_table(
 )
 partition_state = fixed_table(
     "partition_state",
-    [_key("connection_id", TEXT), _key("stream", TEXT), _key("partition", TEXT)],
+    [
+        _key("connection_id", TEXT),
+        _key("stream", TEXT),
+        _key("partition", TEXT),
+        Column("state", TEXT, nullable=False, autoincrement=False, server_default="snapshot"),
+    ],
     column("cursor", TEXT),
     column("open_read_id", BIG),
     column("kind", TEXT),
@@ -160,6 +168,17 @@ partition_state = fixed_table(
     column("parent_hash", TEXT),
     column("completeness", TEXT),
     column("complete_read_id", BIG),
+    column("judged_read_id", BIG),
+)
+# Live records that a complete snapshot did not show: the reads that missed them first and last.
+absent_record = fixed_table(
+    "absent_record",
+    [_key("source_record_id")],
+    column("connection_id", TEXT, required=True),
+    column("stream", TEXT, required=True),
+    column("first_read", BIG, required=True),
+    column("last_read", BIG, required=True),
+    Index(None, "tenant_id", "connection_id", "stream"),
 )
 source_record = fixed_table(
     "source_record",
@@ -202,7 +221,56 @@ quarantine = fixed_table(
     column("segment_id", BIG),
     column("row_no", BIG),
     column("resolved_seq", BIG),
+    column("load_id", BIG),
+    column("read_id", BIG),
+    column("schema_version", TEXT),
+    column("entered_at", INSTANT),
+    column("resolution", TEXT),
+    column("resolution_note", TEXT),
+    column("resolved_by", TEXT),
+    column("resolved_at", INSTANT),
     Index(None, "tenant_id", "connection_id", "stream"),
+)
+
+# --- what the vendors' payloads look like, and what the vendors announce --------------------------------------------
+structure_profile = fixed_table(
+    "structure_profile",
+    [_key("connection_id", TEXT), _key("stream", TEXT), _key("span", TEXT), _key("path", TEXT)],
+    column("parents", BIG, required=True),
+    column("types", JSON, required=True),
+    column("empty", BIG, required=True),
+    column("values", JSON),
+    column("numbers", JSON),
+    column("lengths", JSON),
+    column("first_load_id", BIG),
+    column("last_load_id", BIG),
+)
+drift_event = fixed_table(
+    "drift_event",
+    [_key("drift_event_id")],
+    column("connection_id", TEXT, required=True),
+    column("stream", TEXT, required=True),
+    column("path", TEXT, required=True),
+    column("kind", TEXT, required=True),
+    column("level", TEXT, required=True),
+    column("mapped", BOOL, required=True),
+    column("signature", TEXT, required=True),
+    column("detail", JSON, required=True),
+    column("status", TEXT, required=True),
+    column("first_load_id", BIG),
+    column("last_load_id", BIG),
+    column("first_seen_at", INSTANT, required=True),
+    column("last_seen_at", INSTANT, required=True),
+    Index(None, "tenant_id", "connection_id", "stream"),
+)
+vendor_notice = fixed_table(
+    "vendor_notice",
+    [_key("connection_id", TEXT), _key("stream", TEXT), _key("endpoint", TEXT), _key("header", TEXT)],
+    column("value", TEXT, required=True),
+    column("link", TEXT),
+    column("due_at", INSTANT),
+    column("first_seen_at", INSTANT, required=True),
+    column("last_seen_at", INSTANT, required=True),
 )
 
 # --- identity -----------------------------------------------------------------------------------------------------
@@ -304,4 +372,39 @@ quota = Table(
     column("window_started_at", INSTANT, required=True),
     column("used", BIG, required=True),
     column("blocked_until", INSTANT),
+    column("state", JSON),
+)
+# How each connection is: what doctor and Dagster show.
+# ``deferred``: streams that a run left unfinished because the vendor named the instant to come back.
+connection_health = Table(
+    "connection_health",
+    control,
+    tenant_column(),
+    Column("connection_id", TEXT, primary_key=True),
+    column("name", TEXT, required=True),
+    column("state", TEXT, required=True),
+    column("token_expires_at", INSTANT),
+    column("limited_until", INSTANT),
+    column("last_ok_at", INSTANT),
+    column("last_error", TEXT),
+    column("last_error_at", INSTANT),
+)
+connection_event = Table(
+    "connection_event",
+    control,
+    tenant_column(),
+    Column("connection_id", TEXT, primary_key=True),
+    Column("kind", TEXT, primary_key=True),
+    Column("family", TEXT, primary_key=True),
+    column("at", INSTANT, required=True),
+    column("detail", TEXT),
+)
+deferred = Table(
+    "deferred",
+    control,
+    tenant_column(),
+    Column("connection", TEXT, primary_key=True),
+    Column("stream", TEXT, primary_key=True),
+    column("not_before", INSTANT, required=True),
+    column("reason", TEXT),
 )

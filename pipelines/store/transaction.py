@@ -112,16 +112,28 @@ class WriteTransaction:
         ``parents`` has ``source_record_id`` and, if known, ``deleted_at``: the vendor's time for what is gone (else
         this transaction's clock). Rows no longer emitted stay with ``deleted_at`` and are found by ``change_seq``.
         """
-        key = tuple(_key_of(table))
         full = self._full(table, rows)
-        ids = parents.column("source_record_id")
-        if self.bulk.is_past_end(table, "source_record_id", ids, self.tenant_id):
+        known = self.bulk.with_rows(table, parents.column("source_record_id"), self.tenant_id)
+        if len(known) == 0:
             return Counts(written=self.bulk.insert(table, full)) if rows.num_rows else Counts()
-        _refuse_duplicates(table, full, key)
-        with self._staged(full, table) as stage, self._staged(self._gone(parents), table) as owners:
+        is_known = pc.is_in(full.column("source_record_id"), value_set=known)
+        fresh = full.filter(pc.invert(is_known))
+        added = self.bulk.insert(table, fresh) if fresh.num_rows else 0
+        gone = self._gone(parents.filter(pc.is_in(parents.column("source_record_id"), value_set=known)))
+        return self._exchange(table, gone, full.filter(is_known)) + Counts(written=added)
+
+    def _exchange(self, table: Table, gone: pa.Table, rows: pa.Table) -> Counts:
+        """Replace the rows that these source records have in the table."""
+        key = tuple(_key_of(table))
+        _refuse_duplicates(table, rows, key)
+        with self._staged(rows, table) as stage, self._staged(gone, table) as owners:
             change = {name: value for name, value in self.change(table).items() if name != "tenant_id"}
             retired = self.bulk.retire(table, owners, stage, key, change)
             return self.bulk.upsert(table, stage, key, self.change_seq) + Counts(retired=retired)
+
+    def with_rows(self, table: Table, ids: pa.ChunkedArray) -> pa.Array:
+        """Return those of these source records that have rows in an entity's table."""
+        return self.bulk.with_rows(table, ids, self.tenant_id)
 
     def intern(self, refs: pa.Table) -> pa.Table:
         """Return ``refs`` with ``source_record_id``; unknown references get one, a stub becomes real under the same id.

@@ -32,9 +32,9 @@ def main(names: list[str]) -> None:
 
 
 def run_apart(folder: Path) -> dict[str, float]:
-    """Run one set in a child process and return its last line."""
+    """Run one set in a child process and return its last line; what it says on stderr is shown."""
     code = "import json, sys, pathlib; from pipelines.resolve import bench_identity as b; print(json.dumps(b(pathlib.Path(sys.argv[1]))))"
-    done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

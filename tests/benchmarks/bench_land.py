@@ -3,12 +3,15 @@
     python -m tests.benchmarks.bench_land [RECORDS] [ROUNDS]
 
 Ours is the whole extract stage: engine, canonical hash, account, Parquet, commit into SQLite. Each turn is a process of its
-own; the last line is one JSON object with the medians and their ratio.
+own; the last line is one JSON object with the medians and their ratios. With UNISONO_RIVALS_PYTHON naming an interpreter that
+has airbyte-cdk and singer-sdk (``uv venv rivals && uv pip install --python rivals/bin/python airbyte-cdk singer-sdk``: their
+dependencies clash with ours) those two read the same pages too, without loading them anywhere.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +23,7 @@ from pathlib import Path
 from tests.benchmarks.bench_fetch import MANIFEST, local_server
 
 PAGE_SIZE = 100
+RIVALS = ("airbyte", "singer")
 
 
 def ours(base_url: str, folder: Path) -> int:
@@ -66,15 +70,25 @@ def theirs(base_url: str, folder: Path) -> int:
     return int(pads.dataset(folder / "out" / "d" / "contacts", format="parquet").count_rows())
 
 
-def turn(name: str, base_url: str) -> float:
-    """Time one turn from inside its process, imports left out."""
-    code = f"from tests.benchmarks.bench_land import timed; timed({name!r}, {base_url!r})"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+def turn(name: str, base_url: str, records: int) -> float:
+    """Time one turn from inside its process, imports left out for ours and dlt."""
+    if name in RIVALS:
+        script = str(Path(__file__).with_name("rival_reads.py"))
+        command = [os.environ["UNISONO_RIVALS_PYTHON"], script, name, base_url, str(PAGE_SIZE)]
+    else:
+        code = f"from tests.benchmarks.bench_land import timed; timed({name!r}, {base_url!r})"
+        command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr}")
+    report = json.loads(done.stdout.splitlines()[-1])
+    if report["records"] != records:
+        raise SystemExit(f"{name} read {report['records']} of {records} records")
+    return float(report["seconds"])
 
 
 def timed(name: str, base_url: str) -> None:
-    """Run one side and print its seconds; imports and set-up of the folder come first."""
+    """Run one side and print records and seconds; imports and set-up of the folder come first."""
     import dlt  # noqa: F401
     from dlt.sources import rest_api  # noqa: F401
 
@@ -82,19 +96,21 @@ def timed(name: str, base_url: str) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        {"ours": ours, "dlt": theirs}[name](base_url, Path(folder))
-        print(time.perf_counter() - began)
+        found = {"ours": ours, "dlt": theirs}[name](base_url, Path(folder))
+        sys.stdout.write(json.dumps({"records": found, "seconds": time.perf_counter() - began}) + "\n")
 
 
-def main(records: int = 100_000, rounds: int = 3) -> None:
+def main(records: int = 100_000, rounds: int = 5) -> None:
+    names = ["ours", "dlt", *(RIVALS if "UNISONO_RIVALS_PYTHON" in os.environ else ())]
     with local_server(records, PAGE_SIZE) as base_url:
-        seconds = {name: [turn(name, base_url) for _ in range(rounds)] for name in ("ours", "dlt")}
-    medians = {name: statistics.median(found) for name, found in seconds.items()}
+        turns = [{name: turn(name, base_url, records) for name in names} for _ in range(rounds)]
+    medians = {name: statistics.median(one[name] for one in turns) for name in names}
     report = {
-        "name": "fetch_and_land", "records": records, **{f"{name}_seconds": round(value, 2) for name, value in medians.items()},
-        "times_dlt": round(medians["dlt"] / medians["ours"], 2),
+        "name": "fetch_and_land", "records": records, "rounds": rounds,
+        **{f"{name}_seconds": round(value, 2) for name, value in medians.items()},
+        **{f"times_{name}": round(medians[name] / medians["ours"], 2) for name in names[1:]},
     }  # fmt: skip
-    print(json.dumps(report))
+    sys.stdout.write(json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ def main(sizes: list[str]) -> None:
 
 
 def run_apart(records: int) -> dict[str, object]:
-    """Run one size in a child process and return its last line."""
+    """Run one size in a child process and return its last line; what it says on stderr is shown."""
     code = "import json, sys; from pipelines.bench_pipeline import bench_pipeline as b; print(json.dumps(b(int(sys.argv[1]))))"
-    done = subprocess.run([sys.executable, "-c", code, str(records)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(records)], stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

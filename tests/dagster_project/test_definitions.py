@@ -60,7 +60,7 @@ def test_the_two_halves_of_the_graph_are_one(specs: dict[dg.AssetKey, dg.AssetSp
     assert identity_key("person") in {dep.asset_key for dep in specs[golden_key("person")].deps}
 
 
-def test_there_are_two_jobs_a_schedule_per_connection_and_sensors_that_join_the_jobs(
+def test_there_are_two_jobs_a_schedule_per_connection_and_sensors_that_join_and_resume_them(
     repository: dg.RepositoryDefinition,
 ):
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
@@ -69,7 +69,7 @@ def test_there_are_two_jobs_a_schedule_per_connection_and_sensors_that_join_the_
         "sync_hubspot", "sync_klaviyo", "sync_shopify", "sync_typeform", "sync_zendesk",
     }  # fmt: skip
     assert {sensor.name for sensor in repository.sensor_defs} == {
-        "master_after_ingest_success", "master_after_ingest_failure",
+        "master_after_ingest_success", "master_after_ingest_failure", "resume_deferred",
     }  # fmt: skip
 
 

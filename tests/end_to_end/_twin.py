@@ -59,6 +59,7 @@ class Twin:
         return [
             {"name": name, "connector": name, "base_url": f"{self.url}/{name}", "config": config(accepted[name], oauth)}
             for name, config in _CONFIGS.items()
+            if name in accepted
         ]
 
 
@@ -98,13 +99,13 @@ _CONFIGS = {"hubspot": _bearer, "zendesk": _zendesk, "shopify": _shopify, "klavi
 
 
 @contextmanager
-def running() -> Iterator[Twin]:
+def running(*options: str, vendors: tuple[str, ...] = VENDORS) -> Iterator[Twin]:
     """Start the twin on a free port; where it is missing CI fails, others skip with a word how to get it."""
     program = _shared() / "twin" / "twin.py"
     if not program.is_file():
         missing = f"no vendor twin at {program}: set UNISONO_SHARED to the folder that holds twin/twin.py"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
-    chosen = [word for vendor in VENDORS for word in ("--vendor", vendor)]
+    chosen = [*options, *(word for vendor in vendors for word in ("--vendor", vendor))]
     process = subprocess.Popen(
         [sys.executable, "-u", str(program), "--port", "0", *chosen],
         stdout=subprocess.PIPE,

@@ -115,6 +115,13 @@ def test_sync_prints_one_object_per_entity_for_the_later_stages(synced: Done) ->
     assert all(isinstance(row["seconds"], float) for row in synced.rows)
 
 
+@pytest.mark.parametrize("unit", ["nobody/contacts", "hubspot/contact", "hubspot"])
+def test_deletes_can_only_be_accepted_for_a_stream_that_there_is(home: Path, unit: str) -> None:
+    done = _in(home, "sync", "--accept-deletes", unit, "--json")
+    assert (done.code, done.out) == (2, "")
+    assert "allowed:" in done.err or "nobody" in done.err
+
+
 def test_query_reads_the_views(home: Path) -> None:
     done = _in(home, "query", "--json", "select count(*) as people, count(primary_email) as mails from v1_person")
     assert done.code == 0, done.err
@@ -204,6 +211,7 @@ def test_what_init_suggests_loads_once_it_is_uncommented(tmp_path: Path) -> None
     run_here("init", file)
     text = file.read_text(encoding="utf-8")
     head, _, examples = text.partition("connections:\n  []\n")
+    examples = examples.partition("  # Any dlt source")[0]  # tests/dlt_bridge/test_declare.py
     file.write_text(
         head + "connections:\n" + examples.replace("  # - name", "  - name").replace("  #   co", "    co"),
         encoding="utf-8",

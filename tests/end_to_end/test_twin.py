@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.config import load_config
 from pipelines.store import Store
+from pipelines.store.sealing import new_key
 from tests.end_to_end import _twin
 from tests.end_to_end._cli import Done, run_process, unaccounted, write_home
 
@@ -157,9 +158,34 @@ def test_exactly_what_changed_is_loaded_and_the_store_holds_the_new_content(twin
     _assert_content(twin, home, touched)
 
 
+def test_what_vendors_delete_leaves_the_live_records_and_nothing_else_does(twin: Twin, home: Path) -> None:
+    """Archived records by the second form of the list, others by absence and the vendor's word on each."""
+    before = _live(home)
+    units = ("hubspot/contacts", "hubspot/companies", "hubspot/owners", "klaviyo/metrics", "typeform/forms")
+    deleted = {unit: twin.touch(*unit.split("/"), "delete", 2) for unit in units}
+
+    done = run_process(home, "sync", "--json")
+
+    assert done.code == 0, done.err
+    after = _live(home)
+    gone = {unit: before[unit] - after.get(unit, set()) for unit in before if before[unit] != after.get(unit)}
+    children = gone.pop("typeform/responses", set())
+    assert gone == deleted
+    assert children <= before["typeform/responses"]
+    assert (
+        sum(
+            row["details"].get("absent", {}).get("deleted", 0)
+            for row in done.stage("extract").values()
+            if "details" in row
+        )
+        > 0
+    )
+
+
 def test_a_refused_access_token_is_renewed_with_the_refresh_token_that_was_given_last(
-    twin: Twin, tmp_path: Path
+    twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("UNISONO_KEY", new_key())
     home = write_home(tmp_path / "oauth", twin.connections(oauth=True))
     first = run_process(home, "sync", "--json")
     assert first.code == 0, first.err

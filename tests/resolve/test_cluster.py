@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pipelines.resolve import cluster
 from pipelines.resolve.cluster import Edges
@@ -73,3 +74,48 @@ def test_giant_component_is_cut_at_its_weakest_edges() -> None:
     label = cluster.bounded(2 * size, edges(*chain), np.zeros(2 * size, np.int64))
 
     assert np.bincount(label).max() == size
+
+
+def _one_by_one(matrix: np.ndarray, threshold: float) -> list[int]:
+    """Average linkage as a book describes it, one component and one join at a time."""
+    groups = [[n] for n in range(len(matrix))]
+
+    def surplus(a: list[int], b: list[int]) -> float:
+        smaller = min(len(a), len(b))
+        most = max(threshold, cluster.MOST_REQUIRED)
+        required = threshold if smaller == 1 else min(threshold + cluster.SLOPE * np.log2(smaller), most)
+        return float(np.mean([matrix[i, j] for i in a for j in b]) - required)
+
+    while len(groups) > 1:
+        pairs = [(surplus(a, b), -n, -m) for n, a in enumerate(groups) for m, b in enumerate(groups) if n < m]
+        best, n, m = max(pairs)
+        if best < 0:
+            break
+        groups[-n] = sorted(groups[-n] + groups.pop(-m))
+    return [min(next(group for group in groups if n in group)) for n in range(len(matrix))]
+
+
+def test_components_of_one_size_are_refined_together_as_each_would_be_alone() -> None:
+    rng = np.random.default_rng(2)
+    for size in (2, 3, 5, 9):
+        upper = np.triu(rng.normal(0, 5, (60, size, size)), 1)
+        matrices = upper + upper.transpose(0, 2, 1)
+
+        first = cluster.agglomerate(matrices, -1.0)
+
+        assert first.tolist() == [_one_by_one(matrix, -1.0) for matrix in matrices]
+        assert len({tuple(row) for row in first.tolist()}) > 1
+
+
+def test_refinement_in_portions_gives_what_one_portion_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    label = np.repeat(np.arange(0, 400, 4), 4)
+    left, right = cluster.all_pairs(label, np.ones(400, np.bool_))
+    inside = Edges(left, right, rng.normal(0, 5, len(left)))
+    everything = np.ones(400, np.bool_)
+    whole = cluster.refined(label, everything, inside, Edges.none(), Edges.none(), 0.0)
+
+    monkeypatch.setattr(cluster, "CELLS", 48)
+
+    assert cluster.refined(label, everything, inside, Edges.none(), Edges.none(), 0.0).tolist() == whole.tolist()
+    assert len(left) == 100 * 6

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from pipelines.resolve.features import Feature
-from pipelines.resolve.guards import DOUBTFUL, REFUSED, weight_cap
+from pipelines.resolve.guards import DOUBTFUL, REFUSED, guard_of
 
 FEATURES = tuple(
     Feature(column, kind, column)
@@ -25,26 +25,37 @@ FAMILY = {
 }
 
 
+LISTS = ("emails", "phones", "own_emails", "own_phones", "emails_named")
+
+
+def _row(values: dict[str, Any]) -> dict[str, Any]:
+    """A row of ``norm`` with the parts that the guard reads."""
+    empty = dict.fromkeys(("given", "family", "birth_date", "street", *LISTS, "emails_first", "emails_user"))
+    row = {**empty, "emails_digits": None, **values}
+    if row["emails"]:
+        first = row["emails"][0]
+        user, given = first.split("@")[0], row["given"]
+        row |= {"emails_first": first, "emails_user": user, "emails_digits": "".join(c for c in user if c.isdigit())}
+        row["emails_named"] = [e for e in row["emails"] if given and given in e.split("@")[0]]
+    return row
+
+
 def _weight(a: dict[str, Any], b: dict[str, Any]) -> float:
-    empty = {
-        "given": None,
-        "family": None,
-        "birth_date": None,
-        "street": None,
-        "emails": None,
-        "phones": None,
-        "own_emails": None,
-        "own_phones": None,
-    }
-    con = duckdb.connect()
-    for name, row in (("a", a), ("b", b)):
-        full = {**empty, **row}
-        kinds = ", ".join(
-            f"${key}::{'VARCHAR[]' if key.endswith(('emails', 'phones')) else 'VARCHAR'} AS {key}" for key in full
+    """The weight that the guard leaves to a pair: by the SQL form, which the Python form must equal."""
+    guard, left, right = guard_of(FEATURES, ()), _row(a), _row(b)
+    assert guard is not None
+    columns = [(f"{name}_{side}", name, row[name]) for side, row in (("l", left), ("r", right)) for name in row]
+    typed = [f"${key}::{'VARCHAR[]' if name in LISTS else 'VARCHAR'} AS {key}" for key, name, _ in columns]
+    found = (
+        duckdb.connect()
+        .execute(
+            f"SELECT least({SCORE}, coalesce({guard.sql}, {SCORE})) FROM (SELECT {', '.join(typed)})",
+            {key: value for key, _, value in columns},
         )
-        con.execute(f"CREATE TABLE {name} AS SELECT {kinds}", full)
-    found = con.execute(f"SELECT least({SCORE}, coalesce({weight_cap(FEATURES, ())}, {SCORE})) FROM a, b").fetchone()
-    assert found
+        .fetchone()
+    )
+    cap = guard.cap(left, right)
+    assert found == (SCORE if cap is None else min(cap, SCORE),)
     return float(found[0])
 
 
@@ -99,4 +110,17 @@ def test_swapped_names_are_alike():
 
 
 def test_organisations_are_scored_as_they_are():
-    assert weight_cap((Feature("org", "org", "org"),), ()) == "NULL::DOUBLE"
+    assert guard_of((Feature("org", "org", "org"),), ()) is None
+
+
+def test_addresses_made_of_one_name_are_two_mailboxes_where_their_digits_differ():
+    name = {"given": "david", "family": "campbell"}
+    one, other = ({**name, "emails": [f"david.campbell{n}@mail.example"]} for n in (5422, 17403))
+    assert _weight(one, other) == DOUBTFUL
+
+
+def test_an_address_that_is_a_typing_error_away_is_personal():
+    one, other = (
+        {"given": given, "emails": [f"kim5422@{host}.example"]} for given, host in (("kim", "mail"), ("joe", "mial"))
+    )
+    assert _weight(one, other) == SCORE

@@ -156,3 +156,23 @@ def test_organisations_match_across_legal_forms() -> None:
     other = {"name": "Difference Machines GmbH", "phones": "+49301234567", "postcode": "10115"}
 
     assert together(first, second, other, entity="organization") == {frozenset({"r0", "r1"})}
+
+
+def test_five_runs_give_the_same_bits(febrl1: pa.Table, learned: Resolution) -> None:
+    for _ in range(4):
+        again = resolve(febrl1)
+
+        assert again.model.to_json() == learned.model.to_json()
+        assert again.evidence.equals(learned.evidence)
+        assert again.labels.tolist() == learned.labels.tolist()
+
+
+def test_vendors_own_numbers_are_not_compared_however_alike(febrl1: pa.Table) -> None:
+    numbers = pa.array([[f"crm.contact={100_000 + n}"] for n in range(febrl1.num_rows)], pa.list_(pa.string()))
+    place = febrl1.column_names.index("identifiers")
+
+    resolution = resolve(febrl1.set_column(place, "identifiers", numbers))
+
+    assert resolution.model.origin == "learned"
+    assert resolution.model.systems == {}
+    assert "source" not in {item.name for item in resolution.model.comparisons}

@@ -13,6 +13,7 @@ from pipelines.store import Store, heads, quarantine, reads
 from tests.store.rows import DAY, INSTANT, T, writing
 
 CRM, STREAM, WHOLE = "crm", "contacts", ""
+FILE = {"name": "f.parquet", "first": 0, "rows": 1}
 
 
 def landed(*keys: str, hash_of: str = "h", op: str = "upsert") -> pa.Table:
@@ -35,11 +36,14 @@ def opened(store: Store, kind: str = "snapshot", partition: str = WHOLE, stream:
 
 
 def commit(store: Store, read: reads.OpenRead, *keys: str, **part: Any) -> int:
+    n = len(keys)
     rows = landed(*keys, hash_of=part.pop("hash_of", "h"), op=part.pop("op", "upsert")) if keys else None
+    files = [{"name": "f.parquet", "first": 0, "rows": n}] if keys else []
+    bad = part["quarantine"].num_rows if "quarantine" in part else 0
+    counts = part.pop("counts", {"wire": n + bad, "loaded": n, "quarantined": bad})
+    segment = reads.Segment("contact", heads=rows, files=files, records=n, counts=counts, **part)
     with writing(store) as tx:
-        return reads.commit_segment(
-            tx, read, reads.Segment("contact", heads=rows, files=["f.parquet"], records=len(keys), **part)
-        )
+        return reads.commit_segment(tx, read, segment)
 
 
 def finish(store: Store, read: reads.OpenRead, completeness: str = "COMPLETE", **end: Any) -> reads.LoadResult:
@@ -59,14 +63,33 @@ def test_a_read_that_was_killed_goes_on_at_its_last_committed_position(store: St
     assert second.load_id != first.load_id
 
 
-def test_a_read_of_another_kind_begins_anew_and_the_old_one_is_abandoned(store: Store):
-    first = opened(store, "snapshot")
-    commit(store, first, "1", position={"after": "p2"})
+def test_reads_of_two_kinds_go_on_side_by_side_each_from_its_own_position(store: Store):
+    whole = opened(store, "BACKFILL")
+    commit(store, whole, "1", position={"after": "p2"})
+    changes = opened(store, "INCREMENTAL")
+    commit(store, changes, "2", position={"after": "c9"})
+    finish(store, changes, cursor="c1")
 
-    second = opened(store, "incremental")
+    again = opened(store, "BACKFILL")
 
-    assert (second.resumed, second.position) == (False, None)
-    assert store.read(select(T["read"].c.status).order_by(T["read"].c.read_id)) == [("abandoned",), ("open",)]
+    assert (again.resumed, again.position, again.read_id) == (True, {"after": "p2"}, whole.read_id)
+    rows = {row.state: row for row in reads.partitions(store, CRM, STREAM)}
+    assert (rows["incremental"].cursor, rows["incremental"].open_read_id) == ("c1", None)
+    assert (rows["backfill"].cursor, rows["backfill"].open_read_id) == (None, whole.read_id)
+
+
+def test_a_refused_position_abandons_only_the_read_it_belongs_to(store: Store):
+    whole, changes = opened(store, "BACKFILL"), opened(store, "INCREMENTAL")
+
+    with writing(store) as tx:
+        again = reads.open_or_resume_read(tx, changes.load_id, CRM, STREAM, WHOLE, "INCREMENTAL", restart=True)
+
+    found = {row.read_id: (row.status, row.restarted) for row in store.read(select(T["read"]))}
+    assert found == {
+        whole.read_id: ("open", False),
+        changes.read_id: ("abandoned", False),
+        again.read_id: ("open", True),
+    }
 
 
 def test_only_a_complete_read_moves_the_cursor(store: Store):
@@ -116,12 +139,12 @@ def test_heads_tell_what_was_landed_before(store: Store):
     read = opened(store)
     commit(store, read, "1", "2")
 
-    known = heads.heads(store, CRM, "contact", ["2", "3"]).to_pylist()
+    known = heads.known(store, CRM, "contact", ["2", "3"])
 
-    assert [(row["source_key"], row["hash"], row["op"], row["last_read"]) for row in known] == [
+    assert [(key, row.hash, row.op, row.last_read) for key, row in known.items()] == [
         ("2", "h2", "upsert", read.read_id)
     ]
-    assert heads.heads(store, CRM, "contact", []).num_rows == 0
+    assert heads.known(store, CRM, "contact", []) == {}
 
 
 def test_a_head_seen_again_unchanged_belongs_to_the_newer_read(store: Store):
@@ -129,7 +152,7 @@ def test_a_head_seen_again_unchanged_belongs_to_the_newer_read(store: Store):
     commit(store, first, "1", "2")
     finish(store, first)
     second = opened(store)
-    ids = heads.heads(store, CRM, "contact", ["1"]).column("source_record_id").combine_chunks()
+    ids = pa.array([heads.known(store, CRM, "contact", ["1"])["1"].source_record_id], pa.int64())
 
     commit(store, second, seen=ids)
 
@@ -145,10 +168,10 @@ def test_segments_are_consumed_in_commit_order_from_a_watermark(store: Store):
 
     assert [each.segment_id for each in found] == [first, second]
     assert [(each.segment_id, each.files, each.kind, each.object) for each in rest] == [
-        (second, ["f.parquet"], "snapshot", "contact")
+        (second, [FILE], "snapshot", "contact")
     ]
-    assert heads.segments(store, [second]) == {second: ["f.parquet"]}
-    assert heads.committed_files(store, CRM, STREAM) == ["f.parquet", "f.parquet"]
+    assert heads.segments(store, [second]) == {second: [FILE]}
+    assert heads.committed_files(store, CRM, STREAM) == [FILE, FILE]
 
 
 def test_a_new_mapping_version_reads_only_heads_it_has_not_read(store: Store):

@@ -225,3 +225,54 @@ def test_watermarks_start_at_zero_and_move(store: Store):
             tx.set_watermark("normalise", "crm/contacts", value)
 
     assert store.watermark("normalise", "crm/contacts") == 9
+
+
+def contact_points(ids: list[int], value: str) -> tuple[pa.Table, pa.Table]:
+    parents = pa.table({"source_record_id": pa.array(ids, pa.int64())})
+    n = len(ids)
+    return parents, parents.append_column("row_key", [["k"] * n]).append_column("value", [[value] * n])
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["one run of ids", "more runs than probes"])
+def test_records_that_are_new_and_records_that_are_not_are_replaced_in_one_go(store: Store, step: int):
+    point = T["contact_point"]
+    ids = intern(store, *map(str, range(400)))[::step]
+    with writing(store) as tx:
+        tx.replace_set(point, *contact_points(ids[: len(ids) // 2 : 2], "old"))
+
+    with writing(store) as tx:
+        counts = tx.replace_set(point, *contact_points(ids, "new"))
+
+    assert counts == Counts(written=len(ids))
+    assert store.read(
+        select(point.c.source_record_id).where(point.c.value == "new").order_by(point.c.source_record_id)
+    ) == [(number,) for number in ids]
+    assert len(store.read(select(T["contact_point_version"].c.value))) == len(ids[: len(ids) // 2 : 2])
+
+
+def test_many_new_rows_are_written_with_their_meaning(store: Store):
+    point = T["contact_point"]
+    ids = intern(store, *map(str, range(1_200)))
+    parents, rows = contact_points(ids, "x")
+    rows = rows.append_column("verified", pa.array([None, True, False] * 400)).append_column(
+        "use", pa.array([None, "work"] * 600)
+    )
+
+    with writing(store) as tx:
+        assert tx.replace_set(point, parents, rows) == Counts(written=1_200)
+
+    found = store.read(select(point.c.verified, point.c.use, point.c.deleted_at).order_by(point.c.source_record_id))
+    assert found == list(zip([None, True, False] * 400, [None, "work"] * 600, [None] * 1_200, strict=True))
+
+
+def test_only_new_references_and_stubs_that_become_real_are_written(store: Store):
+    record = T["source_record"]
+    intern(store, "known")
+    intern(store, "stub", stub=True, entity="organization")
+    seqs = dict(store.read(select(record.c.source_key, record.c.change_seq)))
+
+    intern(store, "known", "stub", "new", "new")
+
+    now = dict(store.read(select(record.c.source_key, record.c.change_seq)))
+    assert now["known"] == seqs["known"]
+    assert now["new"] == now["stub"] > seqs["stub"]

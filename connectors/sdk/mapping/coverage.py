@@ -62,6 +62,12 @@ class Reader:
         self.reads = [(path, read) for path, read in found if not _of_members(path)]
         self.eaches = {emit.each for emit in stream.emits if emit.each is not None}
         self._members = [each for each in self.eaches if _of_members(each)]
+        self._valued = [
+            (each, read.lenient)
+            for each in self._members
+            for path, read in found
+            if path == (*each, "value") and read.shape not in (tree.Shape.JSON, tree.Shape.ANY)
+        ]
         self._patterns = self._build_patterns()
 
     def _build_patterns(self) -> list[tuple[paths.Path, bool]]:
@@ -113,6 +119,15 @@ class Reader:
             lenient[node] = lenient.get(node, True) and soft
             concrete.setdefault(node, set()).add(path)
         return [Expectation(node, frozenset(kinds[node]), lenient[node], frozenset(concrete[node])) for node in kinds]
+
+    def of_members(self, nodes: Iterable[paths.Path]) -> list[Expectation]:
+        """Return what is expected of each member, among ``nodes``, whose own value an ``each:`` over members reads."""
+        return [
+            Expectation(node, frozenset({"scalar"}), lenient, frozenset({node}))
+            for node in nodes
+            for each, lenient in self._valued
+            if len(node) == len(each) and _is_member(each, node)
+        ]
 
     def _wants(self) -> Iterable[tuple[paths.Path, set[str], bool]]:
         for path, read in self.reads:

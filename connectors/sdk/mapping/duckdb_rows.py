@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from connectors.sdk import paths
 from connectors.sdk.mapping import duckdb_paths as jp
 from connectors.sdk.mapping import duckdb_sql as dx
 from connectors.sdk.mapping import tree
+from connectors.sdk.mapping.duckdb_sheets import Sheet, SheetSql, elements
 from connectors.sdk.mapping.duckdb_types import Typed, convert, quote
 from connectors.sdk.mapping.normalisers import ERROR, SEPARATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from connectors.sdk import paths
-
-CONTAINERS = "('OBJECT', 'ARRAY')"
 
 
 @dataclass(frozen=True)
@@ -38,13 +36,12 @@ class EmitSql:
 class StreamSql:
     """The statements of one stream, in the order they run."""
 
-    base: str
-    sheets: tuple[tuple[str, str], ...]
+    base: SheetSql
+    sheets: tuple[SheetSql, ...]
     emits: tuple[EmitSql, ...]
 
     def __str__(self) -> str:
-        parts = [f"-- base\n{self.base}"]
-        parts += [f"-- {name}\n{sql}" for name, sql in self.sheets]
+        parts = [f"-- {sheet.name}\n{sheet.sql()}" for sheet in (self.base, *self.sheets)]
         for part in self.emits:
             called = "".join(
                 f"-- {call.column} = {call.function}({', '.join(call.arguments)})\n" for call in part.calls
@@ -53,84 +50,29 @@ class StreamSql:
         return ";\n".join(parts) + ";\n"
 
 
-@dataclass
-class _Sheet:
-    """The columns read from one kind of document: the record, its parent, or the elements of one list."""
-
-    document: str
-    prefix: str
-    vector: str
-    columns: dict[tuple[paths.Path, tree.Shape, bool], str] = field(default_factory=dict)
-    pointers: list[str] = field(default_factory=list)
-    definitions: list[str] = field(default_factory=list)
-
-    def column(self, read: tree.Read, *, guarded: bool) -> dx.Sql:
-        is_list = read.shape is tree.Shape.LIST
-        key = (read.path, read.shape, guarded)
-        if key not in self.columns:
-            self.columns[key] = f"{self.prefix}{len(self.columns)}"
-            self.definitions.append(f"{self._definition(read, guarded)} AS {self.columns[key]}")
-        return dx.Sql(self.columns[key], is_list)
-
-    def _definition(self, read: tree.Read, guarded: bool) -> str:
-        if read.shape is tree.Shape.LIST:
-            found = jp.texts(self.document, read.path)
-            return f"CASE WHEN len({found}) > 0 THEN {found} END"
-        if read.shape is tree.Shape.JSON:
-            raw = f"{jp.elements(self.document, read.path)}[1]" if not jp.is_plain(read.path) else self._raw(read)
-            return f"nullif(CAST({raw} AS VARCHAR), 'null')"
-        text = self._plain(read) if jp.is_plain(read.path) else jp.text(self.document, read.path)
-        if not guarded:
-            return text
-        kinds = jp.types(self.document, read.path)
-        return f"CASE WHEN coalesce({kinds}[1] IN {CONTAINERS}, false) THEN NULL ELSE {text} END"
-
-    def _raw(self, read: tree.Read) -> str:
-        return f"json_extract({self.document}, {jp.pointer(read.path)})"
-
-    def _plain(self, read: tree.Read) -> str:
-        pointer = jp.pointer(read.path)
-        if pointer not in self.pointers:
-            self.pointers.append(pointer)
-        return f"nullif({self.vector}[{self.pointers.index(pointer) + 1}], '')"
-
-    def vectors(self) -> str:
-        """Return the SQL of the one multi-path extraction that the plain columns are taken from."""
-        if not self.pointers:
-            return f"[]::VARCHAR[] AS {self.vector}"
-        return f"json_extract_string({self.document}, [{', '.join(self.pointers)}]) AS {self.vector}"
-
-    def listed(self) -> str:
-        return "".join(f", {definition}" for definition in self.definitions)
-
-
 class Statements:
     """Builds the statements of one stream."""
 
     def __init__(self, stream: tree.StreamTree) -> None:
         self.stream = stream
-        self.record, self.parent = _Sheet("payload", "r", "v"), _Sheet("parent", "p", "u")
-        self.lists: dict[paths.Path, _Sheet] = {}
+        self.record, self.parent = Sheet("payload", "r", "v"), Sheet("parent", "p", "u", None)
+        self.lists: dict[paths.Path, Sheet] = {}
         self.containers = _containers(stream)
 
     def build(self) -> StreamSql:
         """Return all statements; the emits come first because they say which columns the sheets need."""
         emits = tuple(self._emit(emit) for emit in self.stream.emits)
-        base = (
-            f"SELECT rid, source_key{self.record.listed()}{self.parent.listed()}\n"
-            f"FROM (SELECT *, {self.record.vectors()}, "
-            f"{self.parent.vectors()} FROM documents)"
-        )
-        sheets = tuple(
-            (f"elements_{index}", _elements(path, sheet)) for index, (path, sheet) in enumerate(self.lists.items())
-        )
+        vectors = f"{self.record.vectors()}, {self.parent.vectors()}"
+        base = self.record.made("base", "SELECT rid, source_key", f"\nFROM (SELECT *, {vectors} FROM documents)")
+        base = replace(base, columns=(*base.columns, *self.parent.columns.values()))
+        sheets = tuple(elements(index, path, sheet) for index, (path, sheet) in enumerate(self.lists.items()))
         return StreamSql(base, sheets, emits)
 
-    def _sheet(self, each: paths.Path | None) -> tuple[str, _Sheet]:
+    def _sheet(self, each: paths.Path | None) -> tuple[str, Sheet]:
         if each is None:
             return "base", self.record
         if each not in self.lists:
-            self.lists[each] = _Sheet("element", f"e{len(self.lists)}_", "v")
+            self.lists[each] = Sheet("element", f"e{len(self.lists)}_", "v", each)
         return f"elements_{list(self.lists).index(each)}", self.lists[each]
 
     def _emit(self, emit: tree.Emit) -> EmitSql:
@@ -172,15 +114,6 @@ def _containers(stream: tree.StreamTree) -> set[paths.Path]:
 
 def _reads_element(emit: tree.Emit) -> bool:
     return any(read.root is tree.Root.ELEMENT and not read.path for read in tree.reads(emit))
-
-
-def _elements(path: paths.Path, sheet: _Sheet) -> str:
-    return (
-        f"SELECT rid, source_key, position{sheet.listed()}\nFROM (SELECT *, {sheet.vectors()}\n"
-        f"FROM (SELECT rid, source_key, unnest(found) AS element, generate_subscripts(found, 1) AS position\n"
-        f"FROM (SELECT rid, source_key, {jp.elements('payload', path)} AS found FROM documents)) "
-        "WHERE element IS NOT NULL)"
-    )
 
 
 @dataclass

@@ -9,6 +9,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from connectors.sdk.mapping.phones import e164
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -27,16 +29,7 @@ _COUNTRY_ALIASES: Final = {
 
 def phone(text: str, region: str | None, default_region: str | None = None) -> str | None:
     """Return the number in E.164, read as a national number of ``region``; None when it cannot be a number."""
-    import phonenumbers  # noqa: PLC0415  loading its metadata costs what most runs never need
-
-    home = (country(region) if region else None) or default_region
-    try:
-        number = phonenumbers.parse(text, home)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return e164(text, (country(region) if region else None) or default_region)
 
 
 def country(text: str) -> str | None:
@@ -46,7 +39,7 @@ def country(text: str) -> str | None:
 
 @cache
 def _countries() -> Mapping[str, str]:
-    import pycountry  # noqa: PLC0415  as above
+    import pycountry  # noqa: PLC0415  loading its data costs what most runs never need
 
     known = dict(_COUNTRY_ALIASES)
     for item in pycountry.countries:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from connectors.sdk.mapping.hooks import HookFunction
 
 CHUNK: Final = 8192
+_REMEMBERED: Final = 1000
 _BAD_DATA: Final = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
 BATCH: Final = pa.schema(
     [("source_key", pa.string()), ("payload", pa.string()), ("parent", pa.string()), ("record_time", INSTANT),
@@ -69,6 +70,8 @@ class CompiledStream:
     statements: StreamSql
     vocabulary: Vocabulary
     hooks: Mapping[str, HookFunction]
+    likely: set[paths.Path] = field(default_factory=set)
+    """Where earlier batches had objects: they are looked into at once; only the number of passes depends on it."""
 
     @cached_property
     def sql(self) -> str:
@@ -144,8 +147,8 @@ class _Run:
         reader = Reader(self.compiled.tree)
         shape = self._look(live, reader)
         coverage = reader.cover(shape)
-        self._check_kinds(retyped(reader.expectations(), shape))
-        self._materialise()
+        self._check_kinds(retyped([*reader.expectations(), *reader.of_members(shape.types)], shape))
+        self._materialise(shape)
         emitted = [self._emit(index) for index in range(len(self.compiled.statements.emits))]
         left = (*coverage.unmapped, *coverage.kept)
         leftovers = self._query(leftover_sql(left, shape)) if left else None
@@ -183,7 +186,7 @@ class _Run:
                 pc.invert(pc.is_in(numbered.column("rid"), pa.array(list(self.bad), pa.int64())))
             )
             self._register("documents", numbered)
-            shape = discover(self.connection, "documents", "payload", reader.objects())
+            shape = self._discover(reader)
         if any("DOUBLE" in types for types in shape.types.values()):
             suspects = self.connection.execute(LONG_REALS).fetchall()
             self._register("documents", with_exact_numbers(numbered, suspects))
@@ -199,10 +202,17 @@ class _Run:
             )
             if self.connection.fetchone() is None:
                 return None
-            shape = discover(self.connection, "documents", "payload", reader.objects())
+            shape = self._discover(reader)
         except _BAD_DATA:
             return None
         return shape if shape.roots == Counter({"OBJECT": count} if count else {}) else None
+
+    def _discover(self, reader: Reader) -> DocumentShape:
+        likely = self.compiled.likely
+        shape = discover(self.connection, "documents", "payload", reader.objects(), likely=likely)
+        if len(likely) < _REMEMBERED:
+            likely |= shape.objects()
+        return shape
 
     def _register(self, name: str, table: pa.Table) -> None:
         """Register a table in small batches: DuckDB reads them with all threads."""
@@ -225,10 +235,10 @@ class _Run:
             for (rid,) in self.connection.execute(f"SELECT rid FROM documents WHERE {check.condition}").fetchall():
                 self.bad.setdefault(rid, (check.reason, check.path))
 
-    def _materialise(self) -> None:
-        self._register("base", self._query(self.compiled.statements.base))
-        for name, sql in self.compiled.statements.sheets:
-            self._register(name, self._query(sql))
+    def _materialise(self, shape: DocumentShape) -> None:
+        """Read the documents; what none of this batch holds is not looked for."""
+        for sheet in (self.compiled.statements.base, *self.compiled.statements.sheets):
+            self._register(sheet.name, self._query(sheet.sql(shape)))
 
     def _emit(self, index: int) -> pa.Table:
         """Run one emit and note its problems."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from connectors.sdk import paths
 from connectors.sdk.mapping.duckdb_paths import pointer
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_CHILDREN: Final = 400
+_ROWS_AT_ONCE: Final = 10_000
 MAX_DEPTH: Final = 12
 KINDS: Final = {"OBJECT": "object", "ARRAY": "array", "NULL": "null"}
 
@@ -47,6 +50,10 @@ class DocumentShape:
                 found.setdefault(path[:-1], set()).add("OBJECT" if isinstance(path[-1], str) else "ARRAY")
         return found
 
+    def objects(self) -> set[paths.Path]:
+        """Return the nodes that held objects whose members are known."""
+        return {path for path, seen in self.types.items() if "OBJECT" in seen and path not in self.opaque}
+
     def leaves(self) -> dict[paths.Path, int]:
         """Return the nodes that hold a value of their own, with how often; an always-empty container is one."""
         found = {}
@@ -58,11 +65,16 @@ class DocumentShape:
         return found
 
 
-def discover(connection: Any, table: str, column: str, known: Iterable[paths.Path]) -> DocumentShape:
-    """Return the shape of the JSON documents of ``table.column``; ``known`` are nodes worth looking into at once."""
+def discover(
+    connection: Any, table: str, column: str, known: Iterable[paths.Path], *, likely: Iterable[paths.Path] = ()
+) -> DocumentShape:
+    """Return the shape of the JSON documents of ``table.column``; ``known`` are nodes worth looking into at once.
+
+    ``likely`` are nodes that documents like these had objects at: the shape is the same without, it takes more passes.
+    """
     shape = DocumentShape()
     hints = set(known)
-    _Explorer(connection, shape, hints).explore(f"SELECT {column} AS d FROM {table}", ())
+    _Explorer(connection, shape, hints, hints.union(likely)).explore(f"SELECT {column} AS d FROM {table}", ())
     return shape
 
 
@@ -71,6 +83,7 @@ class _Explorer:
     connection: Any
     shape: DocumentShape
     hints: set[paths.Path]
+    likely: set[paths.Path]
 
     def explore(self, relation: str, prefix: paths.Path) -> None:
         """Walk objects level by level, then the elements of each list found."""
@@ -96,9 +109,9 @@ class _Explorer:
                 self._list(relation, prefix, path)
 
     def _below(self, prefix: paths.Path) -> list[paths.Path]:
-        """Return the known objects inside ``prefix`` that no further list separates from it."""
-        inner = [path[len(prefix) :] for path in self.hints if path[: len(prefix)] == prefix]
-        return [path for path in inner if all(isinstance(step, str) for step in path)]
+        """Return the known objects inside ``prefix`` that no further list separates from it, outer ones first."""
+        inner = [path[len(prefix) :] for path in self.likely if path[: len(prefix)] == prefix]
+        return sorted((path for path in inner if all(isinstance(step, str) for step in path)), key=len)
 
     def _members(self, relation: str, prefix: paths.Path, objects: list[paths.Path]) -> list[paths.Path]:
         pointers = ", ".join(pointer(path) for path in objects)
@@ -110,6 +123,8 @@ class _Explorer:
                 found.update(dict.fromkeys(keys or ()))
         members = []
         for path, found in zip(objects, names, strict=True):
+            if any((*prefix, *path[:end]) in self.shape.opaque for end in range(1, len(path))):
+                continue
             if len(found) > MAX_CHILDREN and path and (*prefix, *path) not in self.hints:
                 self.shape.opaque.add((*prefix, *path))
             else:
@@ -120,14 +135,17 @@ class _Explorer:
         if not members:
             return {}
         pointers = ", ".join(pointer(path) for path in members)
-        rows = self.connection.execute(
-            f"SELECT i, kind, count(*) FROM (SELECT unnest(json_type(d, [{pointers}])) AS kind, "
-            f"unnest(range({len(members)})) AS i "
-            f"FROM ({relation})) WHERE kind IS NOT NULL GROUP BY ALL"
-        ).fetchall()
         found: dict[paths.Path, Counter[str]] = {path: Counter() for path in members}
-        for index, kind, number in rows:
-            found[members[index]][kind] += number
+        made = self.connection.execute(f"SELECT json_type(d, [{pointers}]) AS kinds FROM ({relation})")
+        for batch in made.to_arrow_reader(_ROWS_AT_ONCE):
+            coded = batch.column(0).flatten().dictionary_encode()
+            kinds = coded.dictionary.to_pylist()
+            codes = coded.indices.fill_null(len(kinds)).to_numpy().reshape(-1, len(members))
+            # One number for each pair of member and kind: counting them needs no row for each value.
+            pairs = codes + np.arange(len(members)) * (len(kinds) + 1)
+            counts = np.bincount(pairs.ravel(), minlength=len(members) * (len(kinds) + 1)).reshape(len(members), -1)
+            for index, kind in zip(*np.nonzero(counts[:, : len(kinds)]), strict=True):
+                found[members[index]][kinds[kind]] += int(counts[index, kind])
         return {path: types for path, types in found.items() if types}
 
     def _list(self, relation: str, prefix: paths.Path, path: paths.Path) -> None:

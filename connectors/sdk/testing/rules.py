@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,12 +15,15 @@ from connectors.sdk.docs import stale_tables
 from connectors.sdk.mapping.coverage import Reader
 from connectors.sdk.mapping.duckdb_paths import generalised
 from connectors.sdk.mapping.hooks import impure, untyped
+from connectors.sdk.testing.behaviour import access, children, cursors, fields, hazards, resume, truth
+from connectors.sdk.testing.behaviour.fields import by_record
+from connectors.sdk.testing.behaviour.ground import SHAPE
 from connectors.sdk.testing.report import Rule
 from connectors.sdk.testing.subject import Subject, declares, required_members
 from connectors.sdk.yaml_lines import load_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from connectors.sdk.testing.report import Word
 
 MAX_HOOK_LINES: Final = 80
 MAX_STREAM_LINES: Final = 60
@@ -126,11 +130,18 @@ def _difference(expected: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def _deterministic(subject: Subject) -> Iterator[str]:
+    """Mapped again, backwards and beside other records, every record gives what it gave at first."""
     for stream, replay in subject.replays.items():
-        again = subject.replay(stream, backwards=True)
-        for name, outcome in replay.outcomes.items():
-            if again.outcomes[name] != outcome:
-                yield f"fixtures/{name}.json: {_difference(outcome, again.outcomes[name])}"
+        numbers = [number for number, problem in enumerate(_problems(subject, stream)) if problem is None]
+        first = by_record(subject.compiled[stream], replay.batch, len(_problems(subject, stream)))
+        for number, again in zip(numbers, subject.tries(stream).again, strict=True):
+            if first[number] != again:
+                yield f"fixtures/{stream}: record {number + 1} of its cases gives other rows when it is mapped again"
+
+
+def _problems(subject: Subject, stream: str) -> list[Any]:
+    spec = subject.manifest.streams[stream]
+    return [record.problem for case in subject.cases_of(stream) for record in case.records(spec)]
 
 
 def _accounted(subject: Subject) -> Iterator[str]:
@@ -242,6 +253,9 @@ def _quality(subject: Subject) -> Iterator[str]:
             yield f"quality.yaml: {rule}: write `done` or `{{exempt: why}}`"
 
 
+BEHAVIOUR: Final[dict[str, Callable[[Subject], Iterator[Word]]]] = {
+    **truth.CHECKS, **children.CHECKS, **cursors.CHECKS, **resume.CHECKS, **hazards.CHECKS, **access.CHECKS, **fields.CHECKS,
+}  # fmt: skip
 _CHECKS: Final[dict[str, Callable[[Subject], Iterator[str]]]] = {
     "CON-MANIFEST-VALID": _manifest,
     "CON-NAME-IS-FOLDER": _name,
@@ -268,10 +282,28 @@ _CHECKS: Final[dict[str, Callable[[Subject], Iterator[str]]]] = {
 }
 
 
+def _described(subject: Subject) -> Iterator[str]:
+    """A description of the vendor apart from the manifest, so that what the manifest says wrongly can show."""
+    file = subject.folder / SHAPE
+    if not file.exists():
+        yield f"{SHAPE} is missing: the vendor is known by the manifest alone, and its mistakes cannot show"
+        return
+    for name in subject.manifest.streams:
+        if not subject.ground.endpoints(name):
+            yield f"{SHAPE} does not serve stream '{name}'"
+
+
 def _load() -> tuple[Rule, ...]:
-    """Return the rules in the order of rules.yaml; each has its check."""
-    data, _ = load_yaml(Path(__file__).with_name("rules.yaml"))
-    return tuple(Rule(id=name, check=_CHECKS[name], **facts) for name, facts in data.items())
+    """Return the rules in the order of their files; each has its check, and each check its rule."""
+    here = Path(__file__).parent
+    checks = {**_CHECKS, "CON-VENDOR-DESCRIBED": _described, **BEHAVIOUR}
+    facts = {}
+    for file in (here / "rules.yaml", here / "behaviour" / "rules.yaml"):
+        facts.update(load_yaml(file)[0])
+    if set(facts) != set(checks):
+        message = f"rules without a check or a text: {sorted(set(facts) ^ set(checks))}"
+        raise ValueError(message)
+    return tuple(Rule(id=name, check=checks[name], **texts) for name, texts in facts.items())
 
 
 RULES: Final = _load()

@@ -14,7 +14,11 @@ from connectors.sdk.errors import UnisonoError
 from connectors.sdk.manifest import load_manifest
 from connectors.sdk.mapping import CompiledStream, compile_stream
 from connectors.sdk.mapping import Mapping as FieldMapping
+from connectors.sdk.testing.behaviour.fields import Tries, try_fields
+from connectors.sdk.testing.behaviour.ground import Ground
+from connectors.sdk.testing.behaviour.truth import Pair, held_and_read
 from connectors.sdk.testing.fixtures import Case, Replay, find_cases, replay_stream
+from connectors.sdk.testing.report import NotApplicable
 from connectors.sdk.yaml_lines import load_yaml
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connectors.sdk.mapping.tree import StreamTree
+    from connectors.sdk.protocols import RawRecord
     from connectors.sdk.specs import Manifest, StreamSpec
 
 
@@ -81,6 +86,11 @@ class Subject:
         return self.connector.mapping
 
     @cached_property
+    def ground(self) -> Ground:
+        """The vendor as simulator.yaml describes it; NotApplicable when nobody wrote one."""
+        return Ground.of(self)
+
+    @cached_property
     def cases(self) -> tuple[Case, ...]:
         """All fixtures."""
         return tuple(find_cases(self.folder))
@@ -104,6 +114,36 @@ class Subject:
         return replay_stream(
             self.manifest.streams[stream], self.compiled[stream], self.cases_of(stream), backwards=backwards
         )
+
+    def tries(self, stream: str) -> Tries:
+        """Return what becomes of every leaf of a stream's fixtures under every change; worked out once."""
+        if stream not in self._tries:
+            beside = [record for _, *pair in self.pairs(stream) for record in pair]
+            self._tries[stream] = try_fields(self.compiled[stream], self.good(stream), beside)
+        return self._tries[stream]
+
+    def good(self, stream: str) -> list[RawRecord]:
+        """Return the records of a stream's fixtures that can be mapped, in order."""
+        spec = self.manifest.streams[stream]
+        records = [record for case in self.cases_of(stream) for record in case.records(spec)]
+        return [record for record in records if record.problem is None]
+
+    def pairs(self, stream: str) -> list[Pair]:
+        """Return records as they came from the vendor of simulator.yaml, each beside what the vendor holds of it."""
+        if stream not in self._pairs:
+            try:
+                self._pairs[stream] = held_and_read(self.ground, stream)
+            except NotApplicable:
+                self._pairs[stream] = []
+        return self._pairs[stream]
+
+    @cached_property
+    def _pairs(self) -> dict[str, list[Pair]]:
+        return {}
+
+    @cached_property
+    def _tries(self) -> dict[str, Tries]:
+        return {}
 
     def schema_file(self, stream: str) -> Path:
         """Return where a stream's JSON Schema is kept."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -14,9 +15,10 @@ from connectors.sdk.memory import MemoryCheckpoints
 from connectors.sdk.protocols import Completeness, ParentRecord, PartitionState, ReadKind
 from connectors.sdk.records import canonical_hash
 
-from .vendor import BASE, Hub, Vendor, manifest, page
+from .vendor import BASE, Capped, Hub, Vendor, manifest, page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CURSOR = {"type": "cursor", "cursor_path": "next", "cursor_param": "after"}
@@ -46,7 +48,7 @@ def test_a_first_read_asks_for_all_and_the_next_for_what_changed(tmp_path: Path)
     vendor = Vendor([page([])])
     hub.read(vendor)
     assert vendor.params("since") == ["2026-04-02T00:00:00Z"]
-    assert [*kinds, hub.pages[-1].kind] == [ReadKind.SNAPSHOT, ReadKind.INCREMENTAL]
+    assert [*kinds, hub.pages[-1].kind] == [ReadKind.BACKFILL, ReadKind.INCREMENTAL]
     assert hub.pages[-1].cursor == "2026-04-02T00:00:00.000000Z"
 
 
@@ -74,7 +76,7 @@ def test_the_bound_never_lies_after_the_cursor(tmp_path: Path, spec: dict[str, s
 def test_an_integer_cursor_is_asked_strictly_earlier_when_exclusive(tmp_path: Path) -> None:
     spec = {"cursor_path": "id", "start_param": "since_id", "format": "integer", "bound": "exclusive"}
     hub = _hub(tmp_path, incremental=spec)
-    hub.read(Vendor([page([4, 9, 7])]))
+    hub.read(Vendor([page([4, 9], next="p"), page([7])]))
     vendor = Vendor([page([9])])
     hub.read(vendor)
     assert vendor.params("since_id") == ["8"]
@@ -95,7 +97,7 @@ def test_the_cursor_never_moves_back(tmp_path: Path) -> None:
     hub.read(Vendor([page([_at(1, "2026-03-01T00:00:00Z")])]))
     assert hub.pages[-1].cursor == "2026-04-02T00:00:00.000000Z"
     hub.read(Vendor([page([])]), full=True)
-    assert hub.pages[-1].kind is ReadKind.SNAPSHOT
+    assert hub.pages[-1].kind is ReadKind.BACKFILL
     assert hub.pages[-1].cursor == "2026-04-02T00:00:00.000000Z"
 
 
@@ -150,11 +152,31 @@ def test_a_result_cap_is_passed_by_asking_again_from_the_last_cursor(tmp_path: P
     assert set(hub.keys) == {"1", "2", "3", "4", "5", "6"}
 
 
-def test_more_ties_than_the_cap_stop_instead_of_losing_some(tmp_path: Path) -> None:
+def test_more_ties_than_the_cap_end_partial_and_are_named(tmp_path: Path) -> None:
+    """What lies behind them is read all the same; the cursor stays, so that no later run takes them for read."""
     hub = _hub(tmp_path, incremental={**INCREMENTAL, "sorted": "asc", "cap": 4})
     hub.read(Vendor([page([_at(0, "2026-04-01T00:00:00Z")])]))
-    with pytest.raises(StopStream, match="share one cursor value"):
-        hub.read(Vendor(lambda _: page([_at(1, "2026-04-01T00:00:00Z"), _at(2, "2026-04-01T00:00:00Z")], next="x")))
+    ties = [_at(number, "2026-04-01T00:00:00Z") for number in range(6)]
+    vendor = Capped([*ties, _at(9, "2026-04-02T00:00:00Z")], cap=4)
+    hub.read(vendor)
+    last = hub.pages[-1]
+    assert last.completeness is Completeness.PARTIAL
+    assert "updated = 2026-04-01T00:00:00.000000Z" in (last.reason or "")
+    assert last.cursor == "2026-04-01T00:00:00.000000Z"
+    assert "9" in hub.keys
+
+
+def _endless(request: httpx.Request) -> httpx.Response:
+    """Ever more records of one moment, whatever is asked."""
+    start = int(request.url.params.get("after", 0))
+    return page([_at(start + n, "2026-04-01T00:00:00Z") for n in (1, 2)], next=str(start + 2))
+
+
+def test_a_vendor_that_ignores_the_bound_ends_partial_and_not_in_a_loop(tmp_path: Path) -> None:
+    hub = _hub(tmp_path, incremental={**INCREMENTAL, "sorted": "asc", "cap": 4})
+    hub.read(Vendor([page([_at(0, "2026-04-01T00:00:00Z")])]))
+    hub.read(Vendor(_endless))
+    assert hub.pages[-1].completeness is Completeness.PARTIAL
 
 
 def test_hits_are_fetched_again_as_whole_records(tmp_path: Path) -> None:
@@ -264,6 +286,55 @@ def test_one_failing_partition_ends_the_read_with_its_error(tmp_path: Path) -> N
         hub.read(Vendor(lambda request: httpx.Response(400, json={}) if "/3/" in request.url.path else page([1])))
 
 
+def test_partitions_are_read_side_by_side_up_to_the_declared_concurrency(tmp_path: Path) -> None:
+    """A refactor that loses this costs a fan-out of parents most of its speed, silently (airbyte#68631)."""
+    running, peak = 0, 0
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        running -= 1
+        return page([1])
+
+    binding = {"stream": "parents", "bind": {"parent_id": "id"}}
+    stream = {"path": "/parents/{parent.parent_id}/things", "parent": binding}
+    hub = Hub(manifest(tmp_path, stream, limits={"concurrency": 5}))
+    hub.checkpoints = MemoryCheckpoints({"parents": [_parent(str(number)) for number in range(40)]})
+    vendor = Vendor([])
+    vendor.client = lambda: httpx.AsyncClient(transport=httpx.MockTransport(answer))  # type: ignore[method-assign]
+    hub.read(vendor)
+    assert peak == 5
+    assert len(hub.pages) == 40
+
+
+def test_the_states_of_many_parents_are_asked_for_some_hundred_at_a_time(tmp_path: Path) -> None:
+    """One question per parent is what makes a run without a change slow at 25,000 parents."""
+    parents = [_parent(str(number)) for number in range(1_200)]
+    hub = _children(tmp_path, *parents)
+    states = {
+        f"parents={parent.key}": PartitionState(f"parents={parent.key}", parent_hash=parent.hash, complete=True)
+        for parent in parents
+    }
+    asked: list[int] = []
+
+    class Counted(MemoryCheckpoints):
+        def partition(self, partition: str) -> PartitionState | None:
+            raise AssertionError(partition)
+
+        def partitions(self, names: Sequence[str]) -> Mapping[str, PartitionState]:
+            asked.append(len(names))
+            return super().partitions(names)
+
+    hub.checkpoints = Counted({"parents": parents})
+    hub.checkpoints.states = states
+    hub.read(Vendor([]))
+    assert asked == [500, 500, 200]
+    assert hub.pages == []
+
+
 def _with_parents(checkpoints: MemoryCheckpoints, *parents: ParentRecord) -> MemoryCheckpoints:
     fresh = MemoryCheckpoints({"parents": parents})
     fresh.states = checkpoints.states
@@ -275,19 +346,66 @@ def _with_parents(checkpoints: MemoryCheckpoints, *parents: ParentRecord) -> Mem
 
 @pytest.mark.parametrize("stop", [1, 2])
 def test_a_read_goes_on_where_the_last_stored_page_ended(tmp_path: Path, stop: int) -> None:
-    pages = {
-        None: page([_at(1, "2026-04-05T00:00:00Z")], next="a"), "a": page([_at(2, "2026-04-01T00:00:00Z")], next="b"),
-        "b": page([_at(3, "2026-04-01T00:00:00Z")]),
-    }  # fmt: skip
-    hub = _hub(tmp_path, incremental=INCREMENTAL, first_page_params={"start": "yes"})
+    pages = {None: page([1], next="a"), "a": page([2], next="b"), "b": page([3])}
+    hub = _hub(tmp_path, first_page_params={"start": "yes"})
     hub.read(Vendor(lambda request: pages[request.url.params.get("after")]), stop_after=stop)
     before = hub.keys
     vendor = Vendor(lambda request: pages[request.url.params.get("after")])
     hub.read(vendor)
     assert before + hub.keys == ["1", "2", "3"]
     assert vendor.params("start")[0] is None
-    assert hub.pages[-1].cursor == "2026-04-05T00:00:00.000000Z"
     assert not hub.pages[0].restarted
+
+
+def _slow(request: httpx.Request) -> httpx.Response:
+    """Three pages of everything; among the changes only a fourth record."""
+    if "since" in request.url.params:
+        return page([_at(4, "2026-05-01T11:59:59Z")])
+    pages = {
+        None: page([_at(1, "2026-04-05T00:00:00Z")], next="a"), "a": page([_at(2, "2026-04-01T00:00:00Z")], next="b"),
+        "b": page([_at(3, "2026-04-01T00:00:00Z")]),
+    }  # fmt: skip
+    return pages[request.url.params.get("after")]
+
+
+def test_changes_are_read_beside_an_interrupted_read_of_everything(tmp_path: Path) -> None:
+    hub = _hub(tmp_path, incremental={**INCREMENTAL, "lag": "1m"})
+    hub.read(Vendor(_slow), stop_after=1)
+    vendor = Vendor(_slow)
+    hub.read(vendor)
+    assert [(page.kind, page.records[0].key) for page in hub.pages] == [
+        (ReadKind.INCREMENTAL, "4"), (ReadKind.BACKFILL, "2"), (ReadKind.BACKFILL, "3"),
+    ]  # fmt: skip
+    assert vendor.params("since")[0] == "2026-05-01T11:59:00Z", (
+        "from the moment the first page was asked for, less the lag"
+    )
+    assert hub.checkpoints.states[""].cursor == "2026-05-01T11:59:59.000000Z"
+
+
+def test_an_interrupted_read_of_changes_does_not_stop_the_read_of_everything(tmp_path: Path) -> None:
+    hub = _hub(tmp_path, incremental=INCREMENTAL)
+    hub.read(Vendor(_slow), stop_after=1)
+    broken = Vendor([page([_at(4, "2026-05-01T11:59:59Z")], next="c"), page([])])
+    hub.read(broken, stop_after=1)
+    state = hub.checkpoints.states[""]
+    assert (state.position or {})["at"] == {"cursor": "a"}
+    assert (state.changes or {})["at"] == {"cursor": "c"}
+    last = Vendor(lambda request: page([5]) if request.url.params.get("after") == "c" else _slow(request))
+    hub.read(last)
+    assert hub.keys == ["5", "2", "3"]
+
+
+def test_changes_are_asked_for_again_while_a_long_read_of_everything_goes_on(tmp_path: Path) -> None:
+    hub = _hub(tmp_path, incremental=INCREMENTAL, cadence="1h")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        hub.clock.at += timedelta(minutes=50)
+        return _slow(request)
+
+    hub.read(Vendor(answer))
+    assert [page.kind for page in hub.pages] == [
+        ReadKind.BACKFILL, ReadKind.INCREMENTAL, ReadKind.BACKFILL, ReadKind.BACKFILL,
+    ]  # fmt: skip
 
 
 def test_an_expired_position_restarts_that_read_from_its_cursor(tmp_path: Path) -> None:
@@ -304,6 +422,18 @@ def test_an_expired_position_restarts_that_read_from_its_cursor(tmp_path: Path) 
     assert hub.pages[-1].completeness is Completeness.COMPLETE
 
 
+def test_a_position_that_leads_to_a_foreign_origin_is_given_up_by_the_next_run(tmp_path: Path) -> None:
+    """A next link that was spoilt once must not stop the stream for ever."""
+    hub = _hub(tmp_path, paginator={"type": "next_url", "next_url_path": "next"})
+    with pytest.raises(StopStream, match="not an origin"):
+        hub.read(Vendor([page([1, 2], next="https://thief.example/things?p=2")]))
+    vendor = Vendor([page([1, 2], next=f"{BASE}/things?p=2"), page([3], next=None)])
+    hub.read(vendor)
+    assert {request.url.host for request in vendor.asked} == {"api.vendor.example"}
+    assert (hub.keys, hub.pages[0].restarted) == (["1", "2", "3"], True)
+    assert hub.pages[-1].completeness is Completeness.COMPLETE
+
+
 def test_a_full_read_does_not_go_on_with_an_incremental_one(tmp_path: Path) -> None:
     hub = _hub(tmp_path, incremental=INCREMENTAL)
     hub.read(Vendor([page([_at(1, "2026-04-01T00:00:00Z")])]))
@@ -317,7 +447,7 @@ def test_a_position_of_another_kind_of_paging_restarts(tmp_path: Path) -> None:
     hub = _hub(tmp_path)
     hub.read(Vendor([page([1, 2], next="a"), page([3])]), stop_after=1)
     hub.manifest = manifest(tmp_path, {"paginator": {"type": "page_number", "page_param": "page"}, "page_size": 2})
-    hub.read(Vendor([page([1, 2]), page([3])]))
+    hub.read(Vendor([page([1, 2]), page([3]), page([])]))
     assert hub.pages[0].restarted
     assert hub.keys == ["1", "2", "3"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from connectors.sdk.errors import StopStream
@@ -14,8 +15,6 @@ from .vendor import BASE, Hub, Vendor, manifest, page
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import httpx
 
 CURSOR = {"type": "cursor", "cursor_path": "next", "cursor_param": "after"}
 
@@ -162,7 +161,8 @@ def test_offsets_follow_what_was_really_sent(tmp_path: Path) -> None:
             [None, "1", "3"],
         ),
         ({"next_offset_path": "next"}, [page([1, 2], next=20), page([3], next=None)], [None, "20"]),
-        ({}, [page([1, 2]), page([3])], [None, "2"]),
+        ({}, [page([1, 2]), page([3]), page([])], [None, "2", "3"]),
+        ({"short_page": "ends"}, [page([1, 2]), page([3])], [None, "2"]),
     ],
 )
 def test_offsets_end_by_whatever_the_vendor_gives(
@@ -251,3 +251,147 @@ def test_parameters_may_be_lists_repeated_or_left_out(tmp_path: Path) -> None:
     assert vendor.asked[0].url.params.multi_items() == [
         ("fields", "a,b"), ("tag", "x"), ("tag", "y"), ("deep", "true"), ("page[size]", "2"),
     ]  # fmt: skip
+
+
+# --- what the vendor's own counts prove --------------------------------------------------------------------------------
+
+
+class _Rows:
+    """A list that is asked for by page number or offset, two rows at a time, and that may change between requests."""
+
+    def __init__(self, rows: int, *, dies: tuple[int, ...] = (), loop: bool = False, twice: int | None = None) -> None:
+        self.rows, self.dies, self.loop = list(range(rows)), dies, loop
+        if twice is not None:
+            self.rows[twice * 2 : twice * 2] = self.rows[(twice - 1) * 2 : twice * 2]
+        self.asked = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        if self.asked == 2:
+            self.rows = [row for row in self.rows if row not in self.dies]
+        asked = request.url.params
+        start = (int(asked["page"]) - 1) * 2 if "page" in asked else int(asked.get("offset", 0))
+        shown = self.rows[:2] if self.loop and start else self.rows[start : start + 2]
+        return page(shown, total=len(self.rows), pages=-(-len(self.rows) // 2))
+
+
+_COUNTED = {
+    "pages and total": {"type": "page_number", "page_param": "page", "total_path": "total"},
+    "number of pages": {"type": "page_number", "page_param": "page", "total_pages_path": "pages"},
+    "bare pages": {"type": "page_number", "page_param": "page"},
+    "offset and total": {"type": "offset", "offset_param": "offset", "total_path": "total"},
+    "bare offset": {"type": "offset", "offset_param": "offset"},
+}
+
+
+@pytest.mark.parametrize("paginator", _COUNTED.values(), ids=_COUNTED)
+def test_counted_pages_that_go_round_are_never_taken_for_the_end(tmp_path: Path, paginator: dict[str, str]) -> None:
+    for rows in (3, 4, 9):
+        with pytest.raises(StopStream, match="circle"):
+            _hub(tmp_path, paginator).read(Vendor(_Rows(rows, loop=True)))
+
+
+@pytest.mark.parametrize("paginator", _COUNTED.values(), ids=_COUNTED)
+def test_a_counted_page_that_comes_twice_costs_nothing(tmp_path: Path, paginator: dict[str, str]) -> None:
+    hub = _hub(tmp_path, paginator)
+    hub.read(Vendor(_Rows(7, twice=2)))
+    assert {int(key or -1) for key in hub.keys} == set(range(7))
+    assert hub.pages[-1].completeness is Completeness.COMPLETE
+
+
+@pytest.mark.parametrize(
+    ("rows", "dies"), [(9, (0,)), (9, (0, 1)), (9, (1, 2, 3)), (3, (0,)), (4, (0,)), (4, (0, 1)), (5, (1,))]
+)
+@pytest.mark.parametrize("kind", ["pages and total", "offset and total"])
+def test_rows_that_move_up_into_pages_already_read_are_read_there(
+    tmp_path: Path, kind: str, rows: int, dies: tuple[int, ...]
+) -> None:
+    hub = _hub(tmp_path, _COUNTED[kind])
+    hub.read(Vendor(_Rows(rows, dies=dies)))
+    assert {int(key or -1) for key in hub.keys} >= set(range(rows)) - set(dies)
+    assert hub.pages[-1].completeness is Completeness.COMPLETE
+
+
+def test_a_read_ends_with_the_proof_of_its_end(tmp_path: Path) -> None:
+    proofs = {
+        "total 3, 3 came": ({"type": "offset", "offset_param": "offset", "total_path": "total"}, _Rows(3)),
+        "an empty page": ({"type": "offset", "offset_param": "offset"}, _Rows(3)),
+        "the vendor marks the end": ({**CURSOR, "has_more_path": "more"}, lambda _: page([1], more=False)),
+        "a page of 1 of 2": (CURSOR, lambda _: page([1])),
+    }
+    found = {}
+    for proof, (paginator, answer) in proofs.items():
+        hub = _hub(tmp_path, paginator)
+        hub.read(Vendor(answer))
+        found[proof] = hub.pages[-1].proof
+    assert found == {proof: proof for proof in proofs}
+
+
+def _shortened(answers: dict[tuple[str | None, str], httpx.Response]) -> Any:
+    return lambda request: answers[request.url.params.get("after"), request.url.params["size"]]
+
+
+def test_a_full_last_page_without_a_word_of_the_end_is_proven_by_asking_for_one_record_less(tmp_path: Path) -> None:
+    """An account with exactly a full page of records is not in doubt for ever."""
+    hub = _hub(tmp_path, CURSOR, params={"size": "{page_size}"})
+    vendor = Vendor(_shortened({(None, "2"): page([1, 2]), (None, "1"): page([1], next="b"), ("b", "2"): page([2])}))
+    hub.read(vendor)
+    assert hub.pages[-1].completeness is Completeness.COMPLETE
+    assert vendor.params("size") == ["2", "1", "2"]
+
+
+def test_a_link_that_was_left_out_once_is_found_by_asking_again(tmp_path: Path) -> None:
+    hub = _hub(tmp_path, CURSOR, params={"size": "{page_size}"})
+    answers = {
+        (None, "2"): page([1, 2]),
+        (None, "1"): page([1], next="b"),
+        ("b", "2"): page([2, 3], next="c"),
+        ("c", "2"): page([4]),
+    }
+    hub.read(Vendor(_shortened(answers)))
+    assert set(hub.keys) == {"1", "2", "3", "4"}
+    assert hub.pages[-1].completeness is Completeness.COMPLETE
+
+
+def test_a_vendor_that_never_names_a_next_page_stays_in_doubt(tmp_path: Path) -> None:
+    hub = _hub(tmp_path, CURSOR, params={"size": "{page_size}"})
+    hub.read(Vendor(_shortened({(None, "2"): page([1, 2]), (None, "1"): page([1])})))
+    assert hub.pages[-1].completeness is Completeness.UNKNOWN
+    assert "neither a next page" in (hub.pages[-1].reason or "")
+
+
+@pytest.mark.parametrize(
+    ("paginator", "body"),
+    [({**CURSOR, "has_more_path": "more"}, {}), ({"type": "next_url", "next_url_path": "url", "end_path": "end"}, {})],
+)
+def test_an_answer_without_its_promised_end_marker_is_doubted(
+    tmp_path: Path, paginator: dict[str, str], body: dict[str, Any]
+) -> None:
+    hub = _hub(tmp_path, paginator)
+    hub.read(Vendor([page([1], **body)]))
+    assert hub.pages[-1].completeness is Completeness.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [400, 404, 416])
+def test_a_refused_page_behind_a_short_one_is_the_end(tmp_path: Path, status: int) -> None:
+    hub = _hub(tmp_path, {"type": "page_number", "page_param": "page"})
+    hub.read(Vendor([page([1, 2]), page([3]), httpx.Response(status, json={})]))
+    assert hub.pages[-1].completeness is Completeness.COMPLETE
+    with pytest.raises(StopStream):
+        _hub(tmp_path, {"type": "page_number", "page_param": "page"}).read(
+            Vendor([page([1, 2]), httpx.Response(400, json={})])
+        )
+
+
+def test_a_short_page_in_the_middle_does_not_end_counted_pages(tmp_path: Path) -> None:
+    """The vendor filters a page after cutting it (airbyte-python-cdk#1073)."""
+    hub = _hub(tmp_path, {"type": "page_number", "page_param": "page"})
+    hub.read(Vendor([page([1, 2]), page([3]), page([4, 5]), page([])]))
+    assert hub.keys == ["1", "2", "3", "4", "5"]
+
+
+def test_a_total_is_compared_with_what_came_whatever_the_paging(tmp_path: Path) -> None:
+    hub = _hub(tmp_path, {**CURSOR, "total_path": "total"})
+    hub.read(Vendor([page([1, 2], next="b", total=5), page([3], total=5)]))
+    assert hub.pages[-1].completeness is Completeness.UNKNOWN
+    assert hub.pages[-1].reason == "the vendor counts 5 records, 3 came"

@@ -202,3 +202,11 @@ def test_a_time_without_a_zone_is_a_problem_unless_the_connection_has_one(tmp_pa
 def test_deletes_are_recognised(tmp_path: Path, deleted: dict[str, Any], op: str) -> None:
     reader = _reader(tmp_path, deleted={"path": "gone", **deleted})
     assert reader.cut([b'{"id":1,"gone":true}']).records[0].op == op
+
+
+def test_the_parts_of_a_composite_key_cannot_be_mistaken_for_one_another(tmp_path: Path) -> None:
+    reader = _reader(tmp_path, key=["a", "b"])
+    pairs = [("a:b", "c"), ("a", "b:c"), ("a\\", ":b"), ("a\\:", "b")]
+    keys = [reader.cut([json.dumps({"a": a, "b": b}).encode()]).records[0].key for a, b in pairs]
+    assert len(set(keys)) == len(pairs)
+    assert reader.cut([b'{"a": 7, "b": "x"}']).records[0].key == "7:x"

@@ -95,13 +95,14 @@ def page(items: Iterable[Any] | None, headers: Mapping[str, str] | None = None, 
 class Vendor:
     """Answers in order, or by a function; keeps what it was asked."""
 
-    def __init__(self, answers: Iterable[Answer] | Handler) -> None:
+    def __init__(self, answers: Iterable[Answer] | Handler, *, limit: int = 200) -> None:
         self.asked: list[httpx.Request] = []
+        self._limit = limit
         self._answers = answers if callable(answers) else iter(list(answers))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
-        assert len(self.asked) < 200, "the engine asks without end"
+        assert len(self.asked) < self._limit, "the engine asks without end"
         answer = self._answers(request) if callable(self._answers) else next(self._answers)
         if isinstance(answer, Exception):
             raise answer
@@ -116,6 +117,41 @@ class Vendor:
 
     def bodies(self) -> list[Any]:
         return [json.loads(request.content) for request in self.asked]
+
+
+class Capped(Vendor):
+    """A search that shows at most ``cap`` results per query: after those it names no next page, or refuses it.
+
+    It filters ``since``/``until`` (closed) and ``key`` (above), sorts by time and then key, or with ``key`` by key.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[Mapping[str, Any]],
+        *,
+        cap: int,
+        order: str = "updated",
+        total: bool = False,
+        limit: int = 200,
+    ) -> None:
+        super().__init__(self._search, limit=limit)
+        self._records, self._cap, self._order, self._total = list(records), cap, order, total
+
+    def _search(self, request: httpx.Request) -> Answer:
+        asked = request.url.params
+        start, size = int(asked.get("after", 0)), int(asked.get("size", 2))
+        if start + size > self._cap:
+            return httpx.Response(400, json={"message": f"only {self._cap} results"})
+        found = [record for record in self._records if self._fits(record, asked)]
+        by = "id" if "key" in asked else self._order
+        found.sort(key=lambda record: (record[by], record["id"]))
+        more = {"next": str(start + size)} if start + size < len(found) else {}
+        return page(found[start : start + size], **more, **({"total": len(found)} if self._total else {}))
+
+    @staticmethod
+    def _fits(record: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
+        since, until = asked.get("since", ""), asked.get("until", "9")
+        return since <= record["updated"] <= until and record["id"] > int(asked.get("key", -1))
 
 
 @dataclass

@@ -5,23 +5,41 @@ connections that read them. A vendor's shape is ``connectors/<vendor>/simulator.
 """
 
 from .blocks import DEFAULT_NOW, Truth, World
+from .clock import SimClock
 from .demo import demo_connections
 from .faults import FAULTS, Fault, RateLimit, ServerError
+from .hazards import HAZARDS, Firing, Hazard, applies
+from .hostile import HostileVendor
+from .oracle import Expected, Judgement
+from .reader import Reader, ReadResult
 from .shape import Shape, ShapeError, build_shape, find_shapes, load_shape, shown_shapes
 from .simulator import Simulator
 from .sizes import person_streams, world_of
+from .traffic import Asked, Traffic
 
 __all__ = [
     "DEFAULT_NOW",
     "FAULTS",
+    "HAZARDS",
+    "Asked",
+    "Expected",
     "Fault",
+    "Firing",
+    "Hazard",
+    "HostileVendor",
+    "Judgement",
     "RateLimit",
+    "ReadResult",
+    "Reader",
     "ServerError",
     "Shape",
     "ShapeError",
+    "SimClock",
     "Simulator",
+    "Traffic",
     "Truth",
     "World",
+    "applies",
     "build_shape",
     "demo_connections",
     "find_shapes",

@@ -58,13 +58,13 @@ class Advance:
         return [(served, streams[part]) for part in parts if streams[part].change is not None]
 
     def _update(self, served: str, stream: StreamShape, count: int) -> list[Changed]:
-        held_now = [h for h in self._holdings.records(served).values() if h.made.shape is stream]
+        held_now = [h for h in self._holdings.records(served).values() if _made(h).shape is stream]
         chosen = self._rng.permutation(len(held_now))[:count].tolist()
         return [c for i in chosen for c in self._put(served, stream, self._again(held_now[i], stream))]
 
     def _again(self, record: Held, stream: StreamShape) -> Rows:
         """Return the record's row once more with the new time and the columns of ``change:``."""
-        rows = record.made.rows.take([record.at], updated=[self._at], now=[self._at])
+        rows = _made(record).rows.take([record.at], updated=[self._at], now=[self._at])
         salt = zlib.crc32(record.key.encode()) ^ self._step
         self._block.add(self._holdings.shape, stream, stream.change or {}, rows, self._at, salt)
         return rows
@@ -101,3 +101,10 @@ class Advance:
         records = held(Made(stream, rows), stream.template.render(rows))
         self._holdings.put(served, records)
         return [Changed(self._holdings.shape.vendor, served, record.key, new) for record in records]
+
+
+def _made(record: Held) -> Made:
+    if record.made is None:
+        message = f"record {record.key} was given: it cannot be made again"
+        raise LookupError(message)
+    return record.made

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .query import Condition, Order, Show, matches, order_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .blocks import Made, World
     from .shape import Shape
@@ -22,20 +22,28 @@ _LISTS = 48
 
 @dataclass
 class Held:
-    """One record: its bytes, its parsed form, whose it is, and the rows that it can be made from again."""
+    """One record: its bytes, its parsed form, whose it is, and the rows that it can be made from again.
+
+    ``facts`` stand for the parsed form where conditions and orders must not depend on what the bytes hold. A
+    ``hidden`` record takes its place in a list and is never shown.
+    """
 
     key: str
     payload: bytes
-    entity: str | None
-    parent: str | None
-    made: Made
-    at: int
+    entity: str | None = None
+    parent: str | None = None
+    made: Made | None = None
+    at: int = 0
     shown: dict[str, bytes] = field(default_factory=dict)
+    facts: dict[str, Any] | None = None
+    hidden: bool = False
     _record: Any = None
 
     @property
     def record(self) -> Any:
-        """Return the parsed record."""
+        """Return the parsed record, or the facts that stand for it."""
+        if self.facts is not None:
+            return self.facts
         if self._record is None:
             self._record = json.loads(self.payload)
         return self._record
@@ -64,12 +72,22 @@ class Result:
 
 
 class Holdings:
-    """The records of one vendor by stream, made when first asked for."""
+    """The records of one vendor by stream, made when first asked for; ``given`` ones need no world."""
 
-    def __init__(self, world: World, shape: Shape) -> None:
-        self.world, self.shape = world, shape
-        self._streams: dict[str, dict[str, Held]] = {}
+    def __init__(self, world: World | None, shape: Shape, given: Mapping[str, Iterable[Held]] | None = None) -> None:
+        self._world, self.shape = world, shape
+        self._streams: dict[str, dict[str, Held]] = {
+            name: {held.key: held for held in records} for name, records in (given or {}).items()
+        }
         self._lists: OrderedDict[str, Result] = OrderedDict()
+
+    @property
+    def world(self) -> World:
+        """Return the world that the records are of; holdings of given records have none."""
+        if self._world is None:
+            message = f"the records of {self.shape.vendor} were given: there is no world behind them"
+            raise LookupError(message)
+        return self._world
 
     def records(self, stream: str) -> dict[str, Held]:
         """Return a stream's records by key."""
@@ -81,6 +99,11 @@ class Holdings:
     def put(self, stream: str, records: Iterable[Held]) -> None:
         """Add records or replace those with the same key."""
         self.records(stream).update((record.key, record) for record in records)
+        self._lists.clear()
+
+    def drop(self, stream: str, key: str) -> None:
+        """Forget a record."""
+        self.records(stream).pop(key)
         self._lists.clear()
 
     def result(

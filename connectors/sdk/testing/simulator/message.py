@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
@@ -51,6 +51,20 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Wire:
+    """How an answer's bytes go out: ``cut`` of the body's bytes, a pause of ``stall_s`` before byte ``stall_at``.
+
+    A cut answer ends by ``ending``: ``end`` (the connection stays, the head already says that no more comes),
+    ``close`` or ``reset``.
+    """
+
+    cut: int | None = None
+    ending: Literal["end", "close", "reset"] = "close"
+    stall_at: int = 0
+    stall_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Response:
     """An HTTP answer; ``stream`` and ``records`` are for the log, ``delay_s`` waits before it is written."""
 
@@ -61,6 +75,7 @@ class Response:
     records: int = 0
     delay_s: float = 0.0
     fault: str | None = None
+    wire: Wire | None = None
 
 
 def answer_with(answer: Answer, **words: str) -> Response:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .message import Request, Response
+from .message import Request, Response, Wire
 
 Handler = Callable[[Request], Response]
 _HUNG_UP = (
@@ -42,10 +43,33 @@ async def _talk(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.
         if response.delay_s:
             await asyncio.sleep(response.delay_s)
         keep = request.headers.get("connection", "").lower() != "close"
-        writer.write(_bytes(response, keep=keep))
+        if response.wire is None:
+            writer.write(_bytes(response, keep=keep))
+        else:
+            keep = await _wired(response, response.wire, writer) and keep
         await writer.drain()
         if not keep:
             return
+
+
+async def _wired(response: Response, wire: Wire, writer: asyncio.StreamWriter) -> bool:
+    """Write an answer whose delivery goes wrong; return whether the connection can go on."""
+    ends = wire.ending == "end"
+    sent = _bytes(response, keep=ends)
+    head = len(sent) - len(response.body)
+    sent = sent[: head + (len(response.body) if wire.cut is None else wire.cut)]
+    if wire.stall_s:
+        writer.write(sent[: head + wire.stall_at])
+        await writer.drain()
+        await asyncio.sleep(wire.stall_s)
+        sent = sent[head + wire.stall_at :]
+    writer.write(sent)
+    if wire.ending == "reset":
+        await writer.drain()
+        connection = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+    return ends
 
 
 def _no_delay(writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
@@ -18,6 +18,8 @@ from .template import Template, Value, parse_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from .message import Request
 
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 CONNECTORS = Path(__file__).resolve().parents[3]
@@ -77,9 +79,22 @@ class StreamShape:
     parts: Sequence[str] = ()
 
 
+class Asks(Protocol):
+    """Reads a request backwards: what a connector's manifest wrote into it."""
+
+    def score(self, request: Request) -> int | None:
+        """Return how much of the request is as this endpoint is asked; null: it is another's."""
+
+    def conditions(self, request: Request, variables: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """Return the conditions that the request puts on records."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
-    """One path: which stream it reads, what may be asked, how it pages and what the answer looks like."""
+    """One path: which stream it reads, what may be asked, how it pages and what the answer looks like.
+
+    ``asks`` reads requests where the words below cannot say how; ``one``: the answer is the first record found.
+    """
 
     path: str
     stream: str
@@ -100,6 +115,8 @@ class Endpoint:
     needs: Sequence[str] = ()
     cap: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    asks: Asks | None = None
+    one: bool = False
 
 
 @dataclass(frozen=True)
@@ -226,10 +243,14 @@ def _stream(vendor: str, name: str, raw: Mapping[str, Any]) -> StreamShape:
 
 def _endpoint(raw: Mapping[str, Any], streams: Mapping[str, StreamShape]) -> Endpoint:
     where = f"endpoints {raw.get('path')}"
-    _check(where, raw, _names(Endpoint) - {"pattern"})
+    _check(where, raw, _names(Endpoint) - {"pattern", "asks", "one"})
     if raw["stream"] not in streams:
         message = f"{where}: unknown stream {raw['stream']}; known: {', '.join(streams)}"
         raise ShapeError(message)
-    pieces = _VARIABLE.split(raw["path"])
-    pattern = "".join(f"(?P<{p}>[^/]+)" if i % 2 else re.escape(p) for i, p in enumerate(pieces))
-    return Endpoint(**raw, pattern=re.compile(f"^{pattern}$"))
+    return Endpoint(**raw, pattern=path_pattern(raw["path"]))
+
+
+def path_pattern(path: str) -> re.Pattern[str]:
+    """Return what a path with ``{variables}`` matches."""
+    pieces = _VARIABLE.split(path)
+    return re.compile("^" + "".join(f"(?P<{p}>[^/]+)" if i % 2 else re.escape(p) for i, p in enumerate(pieces)) + "$")

@@ -68,6 +68,8 @@ def compared(value: Any, op: str, wanted: str) -> bool:
         return isinstance(value, list) and wanted in value
     if value is None:
         return False
+    if op == "after":
+        return comparable(value) > comparable(wanted)
     left, right = instant_ms(value), instant_ms(wanted)
     if left is None or right is None:
         return False

@@ -56,6 +56,15 @@ def test_an_object_where_text_was_expected_is_quarantined_with_its_path():
     assert preview.report["quarantined"][0]["path"] == "properties.hs_additional_emails"
 
 
+def test_a_member_that_becomes_an_object_is_quarantined_with_its_path():
+    preview = map_lines(
+        find_connector("hubspot"), "contacts", [json.dumps(contact(hs_email_optout_7={"value": "true"}))]
+    )
+
+    assert list(preview.rows) == []
+    assert preview.report["quarantined"][0]["path"] == "properties.hs_email_optout_7"
+
+
 def test_elements_of_a_list_nobody_reads_stay_together_in_extras():
     fields = [{"id": 1, "value": None}, {"id": 2, "value": "b"}]
     ticket = {

@@ -1,0 +1,194 @@
+"""How two records may agree: every test in two forms, SQL for many pairs and Python for one.
+
+A test reads the columns of two rows of ``norm``, as ``<column>_l`` and ``<column>_r`` in SQL.
+A value that is missing agrees with nothing. The two forms are held equal by a property test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.resolve.similarity import jaro_winkler, within_edits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Row = Mapping[str, Any]
+    Argument = str | float
+
+_DECADE = 10
+ONE = "_one"
+"""Ending of the column that holds the hash of the only value of a list, where it has one only: made to be compared."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One named test and what it is given: the columns it reads first, then its numbers."""
+
+    name: str
+    args: tuple[Argument, ...]
+
+    @property
+    def sql(self) -> str:
+        """The test as a SQL condition; NULL or false where it does not hold."""
+        return _TESTS[self.name][0](*self.args)
+
+    def holds(self, left: Row, right: Row) -> bool:
+        """Tell whether the test holds of two rows."""
+        columns = [str(arg) for arg in self.args if isinstance(arg, str)]
+        if self.name == "similar across":
+            values = [left[columns[0]], right[columns[1]]]
+        else:
+            values = [row[column] for column in columns for row in (left, right)]
+        if any(value is None for value in values):
+            return False
+        return _TESTS[self.name][1](*values, *(arg for arg in self.args if not isinstance(arg, str)))
+
+    def singly(self) -> Check:
+        """Return the test for rows whose lists hold one value at most: it compares values, which is much cheaper."""
+        if self.name == "shared":
+            return Check("equal", (f"{self.args[0]}{ONE}",))
+        if self.name == "shared, one's own":
+            return Check("equal, one's own", tuple(f"{column}{ONE}" for column in self.args))
+        return self
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """Holds where one of its parts does."""
+
+    parts: tuple[Check, ...]
+
+    @property
+    def sql(self) -> str:
+        """The condition as SQL, never NULL; as cases, so that no part is computed after one that holds."""
+        cases = " ".join(f"WHEN {part.sql} THEN true" for part in self.parts)
+        return f"(CASE {cases} ELSE false END)" if cases else "false"
+
+    def singly(self) -> AnyOf:
+        """Return the condition for rows whose lists hold one value at most."""
+        return AnyOf(tuple(part.singly() for part in self.parts))
+
+    def holds(self, left: Row, right: Row) -> bool:
+        """Tell whether one of the parts holds of two rows."""
+        return any(part.holds(left, right) for part in self.parts)
+
+
+def check(name: str, *args: Argument) -> Check:
+    """Return a test; an unknown name is an error now and not when the SQL is made."""
+    if name not in _TESTS:
+        raise KeyError(name)
+    return Check(name, args)
+
+
+def similarity_sql(column: str, other: str | None = None) -> str:
+    """Return the SQL of the Jaro-Winkler similarity of a column on the left with one on the right."""
+    return f"jaro_winkler_similarity({column}_l, {other or column}_r)"
+
+
+def _edits_sql(column: str, most: float) -> str:
+    """Look at Levenshtein first: it is six times as fast and at most twice the Damerau distance."""
+    left, right, most = f"{column}_l", f"{column}_r", int(most)
+    return (
+        f"CASE WHEN abs(strlen({left}) - strlen({right})) > {most} THEN false "
+        f"WHEN levenshtein({left}, {right}) > {2 * most} THEN false "
+        f"ELSE damerau_levenshtein({left}, {right}) <= {most} END"
+    )
+
+
+def _date_edit_sql(c: str) -> str:
+    turned = (
+        f"left({c}_l, 4) = left({c}_r, 4) AND substr({c}_l, 5, 2) = substr({c}_r, 7, 2) "
+        f"AND substr({c}_l, 7, 2) = substr({c}_r, 5, 2)"
+    )
+    return f"({_edits_sql(c, 1)}) OR ({turned})"
+
+
+def _turned(left: str, right: str) -> bool:
+    """Day and month changed places."""
+    return left[:4] == right[:4] and left[4:6] == right[6:8] and left[6:8] == right[4:6]
+
+
+def _words_sql(c: str, share: float, of: str) -> str:
+    both = f"len(list_intersect({c}_l, {c}_r))"
+    total = {
+        "all": f"(len({c}_l) + len({c}_r) - {both})",
+        "fewer": f"least(len({c}_l), len({c}_r))",
+    }[of]
+    return f"100 * {both} >= {int(share)} * {total}"
+
+
+def _words_in(left: list[str], right: list[str], share: float, of: str) -> bool:
+    both = len(set(left) & set(right))
+    total = len(left) + len(right) - both if of == "all" else min(len(left), len(right))
+    return 100 * both >= share * total
+
+
+def _contained_sql(c: str) -> str:
+    both, fewer = f"len(list_intersect({c}_l, {c}_r))", f"least(len({c}_l), len({c}_r))"
+    return f"{both} = {fewer} AND {fewer} >= 2"
+
+
+def _contained(left: list[str], right: list[str]) -> bool:
+    fewer = min(len(left), len(right))
+    return len(set(left) & set(right)) == fewer and fewer >= 2  # noqa: PLR2004  two words: one may be any company's
+
+
+def _short_form(left: str, right: str, limit: float) -> bool:
+    return left.startswith(right) or right.startswith(left) or jaro_winkler(left, right) >= limit
+
+
+_TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
+    "equal": (lambda c: f"{c}_l = {c}_r", lambda x, y: x == y),
+    "swapped": (lambda c, o: f"{c}_l = {o}_r AND {o}_l = {c}_r", lambda x, y, u, v: x == v and u == y),
+    "similar": (lambda c, limit: f"{similarity_sql(c)} >= {limit!r}", lambda x, y, limit: jaro_winkler(x, y) >= limit),
+    "similar across": (
+        lambda c, o, limit: f"{similarity_sql(c, o)} >= {limit!r}",
+        lambda x, y, limit: jaro_winkler(x, y) >= limit,
+    ),
+    "short form": (
+        lambda c, limit: f"starts_with({c}_l, {c}_r) OR starts_with({c}_r, {c}_l) OR {similarity_sql(c)} >= {limit!r}",
+        _short_form,
+    ),
+    "same start": (
+        lambda c, n: f"left({c}_l, {int(n)}) = left({c}_r, {int(n)})",
+        lambda x, y, n: x[: int(n)] == y[: int(n)],
+    ),
+    "same end": (
+        lambda c, n: f"right({c}_l, {int(n)}) = right({c}_r, {int(n)})",
+        lambda x, y, n: x[-int(n) :] == y[-int(n) :],
+    ),
+    "edits": (_edits_sql, within_edits),
+    "date edit": (_date_edit_sql, lambda x, y: within_edits(x, y, 1) or _turned(x, y)),
+    "within ten years": (
+        lambda c: f"abs(left({c}_l, 4)::INTEGER - left({c}_r, 4)::INTEGER) <= {_DECADE}",
+        lambda x, y: abs(int(x[:4]) - int(y[:4])) <= _DECADE,
+    ),
+    "shared": (lambda c: f"list_has_any({c}_l, {c}_r)", lambda x, y: bool(set(x) & set(y))),
+    "shared, one's own": (
+        lambda c, own: f"(list_has_any({own}_l, {c}_r) OR list_has_any({c}_l, {own}_r))",
+        lambda x, y, u, v: bool(set(u) & set(y)) or bool(set(x) & set(v)),
+    ),
+    "equal, one's own": (
+        lambda c, own: f"{c}_l = {c}_r AND ({own}_l IS NOT NULL OR {own}_r IS NOT NULL)",
+        lambda x, y, _own, _other: x == y,
+    ),
+    "similar and equal": (
+        lambda c, o, limit: f"CASE WHEN {o}_l = {o}_r THEN {similarity_sql(c)} >= {limit!r} END",
+        lambda x, y, u, v, limit: u == v and jaro_winkler(x, y) >= limit,
+    ),
+    "mistyped": (
+        lambda c, o, most: f"CASE WHEN {o}_l = {o}_r AND {c}_l <> {c}_r THEN {_edits_sql(c, most)} END",
+        lambda x, y, u, v, most: u == v and x != y and within_edits(x, y, most),
+    ),
+    "most words": (
+        lambda c, share: _words_sql(c, share, "all"),
+        lambda x, y, share: _words_in(x, y, share, "all"),
+    ),
+    "words of the shorter": (
+        lambda c, share: _words_sql(c, share, "fewer"),
+        lambda x, y, share: _words_in(x, y, share, "fewer"),
+    ),
+    "contained": (_contained_sql, _contained),
+}

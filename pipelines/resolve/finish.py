@@ -1,0 +1,90 @@
+"""The last step of ``norm``: shared values leave the comparison, and columns that tests and blocking read are derived."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.resolve.agreement import ONE
+from pipelines.resolve.guards import OWN
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipelines.resolve.features import Feature
+    from pipelines.resolve.rules import Policy
+
+_LISTS = ("email", "phone", "social", "website")
+_WITHOUT_SHARED = ("email", "phone", "social")
+
+
+def finish_norm(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
+    """Rebuild ``norm`` without the values that too many different names hold (a kiosk's phone, a school's mailbox).
+
+    Beside each list there are ``own_…`` (values whose holders have one given name, as far as initials tell: what a
+    person alone uses), ``…_first`` and other parts. Needs ``held`` and ``identifier_stats``.
+    """
+    lists = [feature for feature in features if feature.kind in _WITHOUT_SHARED]
+    for feature in lists:
+        con.execute(_reduced_sql(feature, policy.shared_value_names))
+    kept = ", ".join(f"{_kept(f.column, 'kept')} AS {f.column}" for f in lists)
+    own = "".join(f"{_kept(f.column, 'own')} AS {OWN[f.column]}, " for f in lists if f.column in OWN)
+    joins = " ".join(f"LEFT JOIN reduced_{f.column} ON reduced_{f.column}.rid = norm.rid" for f in lists)
+    columns = {f.column for f in features}
+    several = [f.column for f in features if f.kind in _LISTS]
+    streets = [f.column for f in features if f.kind == "street"]
+    sound = "LEFT JOIN sound USING (family)" if "family" in columns else ""
+    con.execute(
+        f"""CREATE TABLE finished AS SELECT *, {", ".join([*_parts(columns, streets), *_singles(several, columns)])} FROM (
+            SELECT {own} norm.* {f"REPLACE ({kept})" if kept else ""} FROM norm {joins}) {sound}"""
+    )
+    con.execute("DROP TABLE norm; ALTER TABLE finished RENAME TO norm")
+    for feature in lists:
+        con.execute(f"DROP TABLE reduced_{feature.column}")
+
+
+def _reduced_sql(feature: Feature, limit: int) -> str:
+    """Records that hold a value of too many names or of several given names: most have none and stay as they are."""
+    return f"""CREATE OR REPLACE TABLE reduced_{feature.column} AS
+        SELECT rid, list(value ORDER BY value) FILTER (coalesce(names, 0) <= {limit}) AS kept,
+        list(value ORDER BY value) FILTER (coalesce(initials, 1) <= 1) AS own
+        FROM held LEFT JOIN identifier_stats USING (kind, value) WHERE kind = '{feature.kind}'
+        AND rid IN (SELECT rid FROM held JOIN identifier_stats USING (kind, value)
+            WHERE kind = '{feature.kind}' AND (names > {limit} OR initials > 1))
+        GROUP BY rid"""
+
+
+def _kept(column: str, part: str) -> str:
+    return f"CASE WHEN reduced_{column}.rid IS NULL THEN norm.{column} ELSE reduced_{column}.{part} END"
+
+
+def _parts(columns: set[str], streets: list[str]) -> list[str]:
+    """Columns that are made of others, so that they are made once per record and not once per pair."""
+    parts = [f"regexp_extract({street}, '[0-9]+') AS {street}_number" for street in streets]
+    if "emails" in columns:
+        named = "list_filter(emails, lambda e: contains(split_part(e, '@', 1), given))"
+        long_enough = "length(given) >= 3" if "given" in columns else "false"
+        parts += [
+            "emails[1] AS emails_first",
+            "split_part(emails[1], '@', 1) AS emails_user",
+            "regexp_replace(split_part(emails[1], '@', 1), '[^0-9]+', '', 'g') AS emails_digits",
+            f"CASE WHEN {long_enough} THEN {named} WHEN emails IS NOT NULL THEN [] END AS emails_named"
+            if "given" in columns
+            else "CASE WHEN emails IS NOT NULL THEN []::VARCHAR[] END AS emails_named",
+        ]
+    if "phones" in columns:
+        parts.append("phones[1] AS phones_first")
+    if "org_words" in columns:
+        parts.append("string_split(org_words, ' ') AS org_words_list")
+    return parts
+
+
+def _singles(lists: list[str], columns: set[str]) -> list[str]:
+    """Return (the hash of) the only value of each list that has one only, and whether any list has ``several``."""
+    own = [OWN[column] for column in lists if column in OWN]
+    singles = [f"CASE WHEN len({name}) = 1 THEN hash({name}[1]) END AS {name}{ONE}" for name in (*lists, *own)]
+    if "emails" in columns and "given" in columns:
+        named = "length(given) >= 3 AND contains(split_part(emails[1], '@', 1), given)"
+        singles.append(f"CASE WHEN len(emails) = 1 AND {named} THEN true END AS emails_named{ONE}")
+    elif "emails" in columns:
+        singles.append(f"NULL::BOOLEAN AS emails_named{ONE}")
+    return [*singles, " OR ".join(["false", *(f"coalesce(len({name}) > 1, false)" for name in lists)]) + " AS several"]

@@ -1,0 +1,62 @@
+"""What a model is learned from: pure blocks of bounded size, and no pairs that are known to be no matches."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from pipelines.resolve import training
+from pipelines.resolve.features import Feature, implied
+from pipelines.resolve.guards import guard_of
+
+COLUMNS = ["mail", "org", "town", "street", "job"]
+
+
+@pytest.fixture
+def con() -> duckdb.DuckDBPyConnection:
+    """300 people of two records each, who share a mailbox; ten share an employer and nothing else."""
+    con = duckdb.connect()
+    con.execute(
+        """CREATE TABLE scored_records AS SELECT n AS rid, 'm' || n // 2 AS mail, 'o' || n // 20 AS org,
+        's' || n // 2 AS street, 't' || (n // 2) % 50 AS town, 'j' || (n // 2) % 3 AS job FROM range(600) r(n)"""
+    )
+    return con
+
+
+def test_blocks_of_colleagues_are_not_learned_from(con: duckdb.DuckDBPyConnection) -> None:
+    chosen = training.training_columns(con, COLUMNS)
+
+    assert set(chosen) == {"mail", "street"}
+
+
+def test_without_a_pure_block_the_purest_are_taken(con: duckdb.DuckDBPyConnection) -> None:
+    assert training.training_columns(con, ["org", "town", "job"]) != []
+    assert len(training.training_columns(con, ["org", "town", "job"])) <= training.EM_LEAST_SESSIONS
+
+
+def test_em_does_not_see_pairs_that_the_guard_refuses() -> None:
+    features = tuple(Feature(name, kind, name) for name, kind in (("given", "given"), ("birth_date", "date")))
+    guard = guard_of(features, ())
+    assert guard is not None
+    con = duckdb.connect()
+    con.execute(
+        """CREATE TABLE r AS SELECT *, given AS guard_given, birth_date AS guard_birth_date FROM (VALUES
+        (1, 'maria', '19700101'), (2, 'peter', '19800202'), (3, 'pete', NULL), (4, 'olga', '19700101')) v(n, given, birth_date)"""
+    )
+
+    seen = con.execute(
+        f"SELECT l.n, r.n FROM r l JOIN r r ON l.n < r.n{training._not_refused(guard)} ORDER BY ALL"
+    ).fetchall()
+
+    assert seen == [(1, 4), (2, 3)]  # the birth date is personal; a short form is no other name
+    assert training._not_refused(None) == ""
+
+
+@pytest.mark.parametrize(("countries", "expected"), [(1, {"country"}), (7, set())], ids=["implied", "independent"])
+def test_a_part_of_an_address_that_another_implies_is_not_compared(countries: int, expected: set[str]) -> None:
+    con = duckdb.connect()
+    con.execute(
+        f"CREATE TABLE norm AS SELECT 'c' || n % 10 AS city, 'l' || (n // 10) % {countries} AS country FROM range(700) r(n)"
+    )
+
+    assert implied(con, tuple(Feature(name, "place", name) for name in ("city", "country"))) == expected
