@@ -1,7 +1,8 @@
 """How much memory a process and its children hold at once, at the most.
 
-What the system says about ended children is of no use here: on Linux a child's peak begins with that of its parent at the
-fork, so that parent and child together would count the parent twice. So both are looked at while they live.
+What ``getrusage`` says is of no use here: on Linux a process's peak begins with that of its parent at the fork, and stays
+through exec, so that a child counts its parent again. So children are looked at while they live, and this process is
+asked for the peak of its own memory (``VmHWM``), which begins anew.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ class PeakMemory:
     @property
     def megabytes(self) -> int:
         """The peak so far; never less than this process's own peak."""
-        unit = 1 if sys.platform == "darwin" else 1024
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        return round(max(self._peak, own) / _MEBIBYTE)
+        return round(max(self._peak, _own_peak()) / _MEBIBYTE)
 
     def look(self) -> None:
         """Look once, now."""
@@ -47,6 +46,14 @@ class PeakMemory:
     def _watch(self) -> None:
         while not self._ended.wait(_EVERY_S):
             self.look()
+
+
+def _own_peak() -> int:
+    for line in _read(_PROC / "self" / "status").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _children() -> list[int]:
