@@ -1,4 +1,8 @@
-"""Many partitions in one commit: the protocol of ``reads``, with as many statements for 10,000 partitions as for one."""
+"""The commit protocol of fetching: reads are opened, segments committed, reads ended (ARCHITECTURE §4).
+
+As many statements for 10,000 partitions as for one. Functions take the WriteTransaction, so that a caller may put several
+into one commit.
+"""
 
 from __future__ import annotations
 

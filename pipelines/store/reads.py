@@ -1,8 +1,8 @@
-"""The commit protocol of fetching: loads, reads, segments, and the state of each partition (ARCHITECTURE §4).
+"""What fetching leaves in the store: loads, reads, segments, and the state of each partition (ARCHITECTURE §4).
 
 A *segment* is what one write transaction commits: files, position, counts, heads, quarantine. A *read* is one attempt
 to read one partition to its end, over any number of segments and processes. A *load* is all reads of a stream in a run.
-Functions that change something take the WriteTransaction, so that a caller may put several into one commit.
+How reads are opened, committed and ended is in ``commits``, for one partition and for many alike.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import pyarrow as pa
 from sqlalchemy import func, select, update
 
 from connectors.sdk.errors import FixConfig
-from pipelines.store import accounting, quarantine
-from pipelines.store.landed import put_heads
-from pipelines.store.tables import SEGMENT_COUNTS, connection, load, partition_state, picked, raw_head, read, segment
+from pipelines.store.tables import SEGMENT_COUNTS, connection, load, partition_state, read, segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,83 +118,6 @@ def open_load(tx: WriteTransaction, connection_id: str, stream: str, *, connecto
     return load_id
 
 
-def open_or_resume_read(
-    tx: WriteTransaction,
-    load_id: int,
-    connection_id: str,
-    stream: str,
-    partition: str,
-    kind: str,
-    *,
-    restart: bool = False,
-) -> OpenRead:
-    """Go on with the partition's unfinished read of this kind, or begin a new one; reads of other kinds are left alone.
-
-    With ``restart`` the unfinished one is abandoned: the vendor refused its position.
-    """
-    state = _state(tx, connection_id, stream, partition, kind)
-    if state is not None and state.open_read_id is not None:
-        if not restart:
-            _update_read(tx, state.open_read_id, load_id=load_id, resumed=True)
-            return OpenRead(
-                state.open_read_id, load_id, connection_id, stream, partition, kind,
-                resumed=True, position=state.position, cursor=state.cursor,
-            )  # fmt: skip
-        _update_read(tx, state.open_read_id, status="abandoned")
-    read_id = tx.allocate("read_id", 1)
-    place = {"connection_id": connection_id, "stream": stream, "partition": partition}
-    row = {"read_id": read_id, "load_id": load_id, **place, "kind": kind, "status": "open", "resumed": False}
-    tx.insert_row(read, {**row, "restarted": restart, "started_seq": tx.change_seq})
-    tx.put_row(partition_state, {**place, "state": lane(kind), "open_read_id": read_id, "kind": kind, "position": None})
-    cursor = None if state is None else state.cursor
-    return OpenRead(
-        read_id, load_id, connection_id, stream, partition, kind, resumed=False, position=None, cursor=cursor
-    )
-
-
-def commit_segment(tx: WriteTransaction, opened: OpenRead, part: Segment) -> int:
-    """Record a segment with everything it brings and return its id; the read goes on at ``part.position``.
-
-    Raises Unaccounted, so that nothing of the transaction is kept, unless every record of the wire is accounted for.
-    """
-    accounting.check_segment(part, where=f"{opened.connection_id}/{opened.stream}")
-    segment_id = tx.allocate("segment_id", 1)
-    place = {"connection_id": opened.connection_id, "stream": opened.stream, "partition": opened.partition}
-    row = {
-        "segment_id": segment_id, "read_id": opened.read_id, "load_id": opened.load_id, **place, "object": part.object,
-        "files": list(part.files), "records": part.records, "fence": tx.fence, "position": part.position,
-    }  # fmt: skip
-    tx.insert_row(segment, {**row, **{name: part.counts.get(name, 0) for name in SEGMENT_COUNTS}})
-    if part.heads is not None:
-        put_heads(tx, opened.connection_id, part.object, part.heads, segment_id=segment_id, read_id=opened.read_id)
-    if part.seen is not None and len(part.seen):
-        _touch(tx, part.seen, opened.read_id)
-    accounting.settle_quarantine(tx, opened, part, segment_id)
-    tx.put_row(partition_state, {**place, "state": lane(opened.kind), "position": part.position})
-    return segment_id
-
-
-def finish_read(
-    tx: WriteTransaction, opened: OpenRead, completeness: str, *,
-    cursor: str | None = None, parent_hash: str | None = None, reason: str | None = None, proof: str | None = None,
-) -> None:  # fmt: skip
-    """End a read; only a COMPLETE one moves the state's cursor and parent hash. ``proof`` says how the end is known."""
-    _update_read(
-        tx, opened.read_id, status="finished", completeness=completeness, reason=reason, proof=proof, cursor=cursor,
-        finished_seq=tx.change_seq,
-    )  # fmt: skip
-    state: dict[str, Any] = {
-        "connection_id": opened.connection_id, "stream": opened.stream, "partition": opened.partition,
-        "state": lane(opened.kind), "open_read_id": None, "position": None, "completeness": completeness,
-    }  # fmt: skip
-    if completeness == "COMPLETE":
-        if opened.kind.upper() in ("SNAPSHOT", "BACKFILL"):
-            quarantine.settle_snapshot(tx, opened.connection_id, opened.stream, opened.partition, opened.read_id)
-        state |= {"complete_read_id": opened.read_id, "parent_hash": parent_hash}
-        state |= {} if cursor is None else {"cursor": cursor}
-    tx.put_row(partition_state, state)
-
-
 def finish_load(tx: WriteTransaction, load_id: int, *, completeness: str | None = None) -> LoadResult:
     """End a load; without a verdict given it is the worst of its reads, PARTIAL if one is still open."""
     sums = [func.coalesce(func.sum(segment.c[name]), 0) for name in SEGMENT_COUNTS]
@@ -234,23 +155,6 @@ def partitions(
 def lane(kind: str) -> str:
     """Return the name of the state that reads of a kind go on in."""
     return kind.lower()
-
-
-def _touch(tx: WriteTransaction, ids: pa.Array, read_id: int) -> None:
-    with tx.picking(ids):
-        mine = (raw_head.c.tenant_id == tx.tenant_id, raw_head.c.source_record_id.in_(select(picked.c.id)))
-        tx.execute(update(raw_head).where(*mine).values(last_read=read_id))
-
-
-def _state(tx: WriteTransaction, connection_id: str, stream: str, name: str, kind: str) -> Any:
-    state = partition_state.c
-    mine = (state.tenant_id == tx.tenant_id, state.connection_id == connection_id, state.stream == stream)
-    return tx.execute(select(partition_state).where(*mine, state.partition == name, state.state == lane(kind))).first()
-
-
-def _update_read(tx: WriteTransaction, read_id: int, **values: Any) -> None:
-    mine = (read.c.tenant_id == tx.tenant_id, read.c.read_id == read_id)
-    tx.execute(update(read).where(*mine).values({**values, "change_seq": tx.change_seq}))
 
 
 def _verdict(tx: WriteTransaction, load_id: int) -> str:

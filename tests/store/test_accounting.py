@@ -10,6 +10,7 @@ import pytest
 from connectors.sdk.errors import Unaccounted
 from pipelines.store import Store, heads, quarantine, reads
 from pipelines.store.quarantine_reads import Filter, entries
+from tests.store import protocol
 from tests.store.rows import DAY, INSTANT, writing
 
 FILE = {"name": "f.parquet", "first": 0, "rows": 1}
@@ -19,7 +20,7 @@ BAD = pa.table({"reason": ["unreadable: NaN"], "raw": pa.array([b"{NaN}"], pa.bi
 def opened(store: Store, kind: str = "SNAPSHOT") -> reads.OpenRead:
     with writing(store) as tx:
         load_id = reads.open_load(tx, "crm", "contacts", connector_version="1.2.3")
-        return reads.open_or_resume_read(tx, load_id, "crm", "contacts", "", kind)
+        return protocol.open_read(tx, load_id, "crm", "contacts", "", kind)
 
 
 def landed(key: str) -> pa.Table:
@@ -29,7 +30,7 @@ def landed(key: str) -> pa.Table:
 
 def commit(store: Store, read: reads.OpenRead, **part: Any) -> None:
     with writing(store) as tx:
-        reads.commit_segment(tx, read, reads.Segment("contact", **part))
+        protocol.commit_segment(tx, read, reads.Segment("contact", **part))
 
 
 @pytest.mark.parametrize(
@@ -85,16 +86,16 @@ def test_a_keyless_entry_is_gone_when_a_complete_snapshot_no_longer_holds_it(sto
     first = opened(store)
     commit(store, first, counts={"wire": 1, "quarantined": 1}, quarantine=BAD)
     with writing(store) as tx:
-        reads.finish_read(tx, first, "COMPLETE")
+        protocol.finish_read(tx, first, "COMPLETE")
     still = quarantine.open_count(store, "crm", "contacts")
     met = opened(store)
     commit(store, met, counts={"wire": 1, "quarantined": 1}, quarantine=BAD)
     with writing(store) as tx:
-        reads.finish_read(tx, met, "COMPLETE")
+        protocol.finish_read(tx, met, "COMPLETE")
     still_there = quarantine.open_count(store, "crm", "contacts")
     without = opened(store)
     with writing(store) as tx:
-        reads.finish_read(tx, without, "COMPLETE")
+        protocol.finish_read(tx, without, "COMPLETE")
 
     assert (still, still_there) == (1, 1)
     assert [one.resolution for one in entries(store, Filter(closed=True))] == ["gone"]
@@ -104,9 +105,9 @@ def test_an_incomplete_snapshot_proves_nothing_about_a_keyless_entry(store: Stor
     first = opened(store)
     commit(store, first, counts={"wire": 1, "quarantined": 1}, quarantine=BAD)
     with writing(store) as tx:
-        reads.finish_read(tx, first, "COMPLETE")
+        protocol.finish_read(tx, first, "COMPLETE")
     second = opened(store)
     with writing(store) as tx:
-        reads.finish_read(tx, second, "PARTIAL")
+        protocol.finish_read(tx, second, "PARTIAL")
 
     assert quarantine.open_count(store, "crm", "contacts") == 1

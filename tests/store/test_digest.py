@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.store import Store, digest, quarantine, reads
+from tests.store import protocol
 from tests.store.rows import DAY, INSTANT, T, intern, people, writing
 
 
@@ -51,8 +52,8 @@ def fill(store: Store, keys: list[str], *, first_entity: int, name: str = "Ada")
         quarantine.add(
             tx, "extract", "crm", "contacts", pa.table({"reason": ["no key"], "raw": pa.array([b"{}"], pa.binary())})
         )
-        read = reads.open_or_resume_read(tx, reads.open_load(tx, "crm", "contacts"), "crm", "contacts", "", "snapshot")
-        reads.finish_read(tx, read, "COMPLETE")
+        read = protocol.open_read(tx, reads.open_load(tx, "crm", "contacts"), "crm", "contacts", "", "snapshot")
+        protocol.finish_read(tx, read, "COMPLETE")
 
 
 @pytest.mark.postgres

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from connectors.sdk.errors import FixConfig
 from pipelines.store import Store, heads, quarantine, reads
+from tests.store import protocol
 from tests.store.rows import DAY, INSTANT, T, writing
 
 CRM, STREAM, WHOLE = "crm", "contacts", ""
@@ -32,10 +33,10 @@ def landed(*keys: str, hash_of: str = "h", op: str = "upsert") -> pa.Table:
 def opened(store: Store, kind: str = "snapshot", partition: str = WHOLE, stream: str = STREAM) -> reads.OpenRead:
     with writing(store) as tx:
         load_id = reads.open_load(tx, CRM, stream)
-        return reads.open_or_resume_read(tx, load_id, CRM, stream, partition, kind)
+        return protocol.open_read(tx, load_id, CRM, stream, partition, kind)
 
 
-def commit(store: Store, read: reads.OpenRead, *keys: str, **part: Any) -> int:
+def commit(store: Store, read: reads.OpenRead, *keys: str, **part: Any) -> None:
     n = len(keys)
     rows = landed(*keys, hash_of=part.pop("hash_of", "h"), op=part.pop("op", "upsert")) if keys else None
     files = [{"name": "f.parquet", "first": 0, "rows": n}] if keys else []
@@ -43,12 +44,12 @@ def commit(store: Store, read: reads.OpenRead, *keys: str, **part: Any) -> int:
     counts = part.pop("counts", {"wire": n + bad, "loaded": n, "quarantined": bad})
     segment = reads.Segment("contact", heads=rows, files=files, records=n, counts=counts, **part)
     with writing(store) as tx:
-        return reads.commit_segment(tx, read, segment)
+        protocol.commit_segment(tx, read, segment)
 
 
 def finish(store: Store, read: reads.OpenRead, completeness: str = "COMPLETE", **end: Any) -> reads.LoadResult:
     with writing(store) as tx:
-        reads.finish_read(tx, read, completeness, **end)
+        protocol.finish_read(tx, read, completeness, **end)
         return reads.finish_load(tx, read.load_id)
 
 
@@ -82,7 +83,7 @@ def test_a_refused_position_abandons_only_the_read_it_belongs_to(store: Store):
     whole, changes = opened(store, "BACKFILL"), opened(store, "INCREMENTAL")
 
     with writing(store) as tx:
-        again = reads.open_or_resume_read(tx, changes.load_id, CRM, STREAM, WHOLE, "INCREMENTAL", restart=True)
+        again = protocol.open_read(tx, changes.load_id, CRM, STREAM, WHOLE, "INCREMENTAL", restart=True)
 
     found = {row.read_id: (row.status, row.restarted) for row in store.read(select(T["read"]))}
     assert found == {
@@ -110,9 +111,7 @@ def test_an_unknown_partition_has_no_state(store: Store):
 def test_a_load_sums_its_segments_and_takes_the_worst_verdict_of_its_reads(store: Store):
     with writing(store) as tx:
         load_id = reads.open_load(tx, CRM, STREAM)
-        email, sms = (
-            reads.open_or_resume_read(tx, load_id, CRM, STREAM, name, "snapshot") for name in ("email", "sms")
-        )
+        email, sms = (protocol.open_read(tx, load_id, CRM, STREAM, name, "snapshot") for name in ("email", "sms"))
     commit(store, email, "1", counts={"wire": 3, "loaded": 1, "unchanged": 2})
     commit(store, sms, "2", counts={"wire": 1, "loaded": 1})
     finish(store, email)
@@ -161,12 +160,15 @@ def test_a_head_seen_again_unchanged_belongs_to_the_newer_read(store: Store):
 
 def test_segments_are_consumed_in_commit_order_from_a_watermark(store: Store):
     read = opened(store)
-    first, second = commit(store, read, "1"), commit(store, read, "2")
+    commit(store, read, "1", position={"after": "p1"})
+    commit(store, read, "2", position={"after": "p2"})
 
     found = heads.segments_after(store, CRM, STREAM, 0)
     rest = heads.segments_after(store, CRM, STREAM, found[0].change_seq)
 
-    assert [each.segment_id for each in found] == [first, second]
+    first, second = (each.segment_id for each in found)
+    assert first < second
+    assert reads.partition(store, CRM, STREAM, WHOLE).position == {"after": "p2"}
     assert [(each.segment_id, each.files, each.kind, each.object) for each in rest] == [
         (second, [FILE], "snapshot", "contact")
     ]
