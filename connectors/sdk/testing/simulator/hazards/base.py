@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from connectors.sdk.testing.simulator.turn import NoHazards
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from connectors.sdk.testing.simulator.holdings import Held, Result
     from connectors.sdk.testing.simulator.hostile import HostileVendor
-    from connectors.sdk.testing.simulator.message import Response
     from connectors.sdk.testing.simulator.stock import Lot
-    from connectors.sdk.testing.simulator.turn import Leaf, Turn
+    from connectors.sdk.testing.simulator.turn import Turn
 
 TOKEN_KINDS: Final = frozenset({"cursor", "header_link", "next_url"})
 NUMBERED: Final = frozenset({"page_number", "offset"})
@@ -60,7 +60,7 @@ class Firing:
     detail: str = ""
 
 
-class Act:
+class Act(NoHazards):
     """A hazard at work on one vendor; subclasses override the hooks they need.
 
     ``page`` and ``times`` are what it does by itself; ``options`` its parameters with their defaults.
@@ -98,33 +98,6 @@ class Act:
 
     def prepare(self) -> None:
         """Act before the first request."""
-
-    def before(self, _turn: Turn) -> bool:
-        """Act before a page is cut; return whether what the vendor holds has changed."""
-        return False
-
-    def result(self, _turn: Turn, result: Result) -> Result:
-        """Return the list that pages are cut from."""
-        return result
-
-    def start(self, _turn: Turn, _start: int, _size: int) -> int | None:
-        """Return where to cut instead; null: where the request says."""
-        return None
-
-    def most(self, _turn: Turn) -> int | None:
-        """Return how many records the page may hold; null: as many as usual."""
-        return None
-
-    def leaf(self, _turn: Turn, _leaf: Leaf) -> None:
-        """Change a page before it is written."""
-
-    def text(self, _stream: str, _held: Held, text: str) -> str:
-        """Return a record as it is written."""
-        return text
-
-    def answered(self, _turn: Turn, response: Response) -> Response:
-        """Return the answer, changed or not."""
-        return response
 
     def between(self) -> None:
         """Act while nobody reads."""
