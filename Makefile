@@ -44,8 +44,13 @@ migration: $(READY)  ## Write a migration for a changed vocabulary: make migrati
 bench: $(READY)  ## Run the benchmarks and print their tables
 	@$(BIN)/python -m tests.benchmarks
 
+bench-consent: $(READY)  ## Opt-outs lost in random merges, and what channels cost per person
+bench-decisions: $(READY)  ## Decisions bind, and undone merges give the first ids: 10,000 runs each
 bench-fanout: $(READY)  ## Children of a thousand parents, against what the quota allows
 bench-identity: $(READY)  ## Who is who, on the labelled sets
+bench-history: $(READY)  ## Merges taken back, past states rebuilt, a source retracted
+bench-incremental: $(READY)  ## What changes cost beside a full run
+bench-influence: $(READY)  ## Dated graphs, random histories, a roll-up over 100,000 accounts
 bench-kills: $(READY)  ## 200 processes killed on each store: the next run ends with the digest of an undisturbed one
 bench-land: $(READY)  ## Fetch and land beside dlt, Airbyte and Singer
 bench-memory: $(READY)  ## Peak memory of fetch and land, by the stream's length
@@ -53,6 +58,7 @@ bench-mutants: $(READY)  ## Which published bugs the conformance kit catches
 bench-pipeline: $(READY)  ## Landed payloads to golden people, a million of them
 bench-quota: $(READY)  ## How much of an allowed rate is used
 bench-rotation: $(READY)  ## Refresh tokens that rotate, with crashes
+bench-shared: $(READY)  ## A thousand planted shared values merge nobody
 bench-%:
 	@$(BIN)/python -m tests.benchmarks.bench_$*
 

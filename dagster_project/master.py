@@ -1,19 +1,23 @@
-"""The master half of the graph: canonical entities, identity, golden records."""
+"""The master half of the graph: canonical entities, identity, golden records, how they are related."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 
 from canonical_model import Entity, Vocabulary
 from dagster_project import describe
 from dagster_project.hub import Hub
-from dagster_project.names import MASTER_POOL, canonical_key, golden_key, identity_key, stream_key
+from dagster_project.names import MASTER_POOL, canonical_key, channels_key, golden_key, identity_key, stream_key
 from pipelines import stages
 from pipelines.config import HubConfig
+from pipelines.influence.health import Health, health
 from pipelines.report import StageReport
+from pipelines.store import channel_reads
 from pipelines.store.facts import EntityFacts, GoldenFacts, entity_facts, golden_facts
 
 _EVIDENCE_ENTITIES = ("contact_point", "party_identifier", "party_role")
+_CHANNEL_ENTITIES = ("contact_point", "consent", "interaction", "message")
+_RELATION_ENTITIES = ("relationship", "opportunity", "ticket", "interaction_participant")
 
 
 def build_master_assets(config: HubConfig, vocabulary: Vocabulary) -> list[dg.AssetsDefinition]:
@@ -26,6 +30,8 @@ def build_master_assets(config: HubConfig, vocabulary: Vocabulary) -> list[dg.As
         *(_canonical(config, entity, feeds[entity.name]) for entity in fed),
         *(_identity(entity, names) for entity in parties),
         *(_golden(entity, names) for entity in parties),
+        *(_channels(entity, names) for entity in parties if "contact_point" in names),
+        *([_influence(parties, names)] if "relationship" in names else []),
     ]
 
 
@@ -160,6 +166,90 @@ def _golden_result(key: dg.AssetKey, name: str, facts: GoldenFacts) -> dg.AssetC
     return _result(
         key, name, passed=passed, missing=facts.entities_without_golden, left_over=facts.golden_without_entity
     )
+
+
+def _channels(entity: Entity, fed: set[str]) -> dg.AssetsDefinition:
+    key = channels_key(entity.name)
+    spec = dg.AssetSpec(
+        key,
+        deps=[golden_key(entity.name), *(canonical_key(name) for name in _CHANNEL_ENTITIES if name in fed)],
+        group_name="golden",
+        description=f"How each {entity.title.lower()} can be reached and likes to be: contact points and preferences.",
+        kinds={"golden"},
+        owners=["team:data-stewards"],
+        metadata={"dagster/table_name": "v1_golden_contact_point"},
+    )
+    checks = [
+        dg.AssetCheckSpec("no_point_is_left_over", asset=key, description="Each contact point is of a live entity."),
+        dg.AssetCheckSpec("somebody_is_reachable", asset=key, description="Some party has a usable contact point."),
+        dg.AssetCheckSpec("consents_agree", asset=key, description="No party both allowed and refused the same thing."),
+    ]
+
+    @dg.multi_asset(name=f"channels__{entity.name}", specs=[spec], check_specs=checks, pool=MASTER_POOL)
+    def channels_asset(context: dg.AssetExecutionContext, hub: Hub) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with hub.context(context.run.run_id, progress=context.log.info) as unit:
+            report = _run(stages.run_stage(stages.CHANNELS, unit.for_entity(entity.name)))
+            found = channel_reads.counts(unit.store, unit.tenant_id, entity.name)
+        return dg.MaterializeResult(
+            asset_key=key, metadata={**found, **_counts(report)}, check_results=_channel_results(key, found)
+        )
+
+    return channels_asset
+
+
+def _channel_results(key: dg.AssetKey, found: Mapping[str, int]) -> list[dg.AssetCheckResult]:
+    parties, reachable = found["parties"], found["reachable"]
+    share = round(reachable / parties, 4) if parties else 0.0
+    somebody = reachable > 0 or parties == 0
+    return [
+        _result(key, "no_point_is_left_over", passed=found["left_over"] == 0, left_over=found["left_over"]),
+        _result(
+            key, "somebody_is_reachable", passed=somebody, warn=True, share=share, reachable=reachable,
+            permitted=found["permitted"],
+        ),
+        _result(
+            key, "consents_agree", passed=found["contradictory"] == 0, warn=True, contradictory=found["contradictory"]
+        ),
+    ]  # fmt: skip
+
+
+def _influence(parties: Sequence[Entity], fed: set[str]) -> dg.AssetsDefinition:
+    key = golden_key("relationship")
+    spec = dg.AssetSpec(
+        key,
+        deps=[
+            *(golden_key(entity.name) for entity in parties),
+            *(canonical_key(name) for name in _RELATION_ENTITIES if name in fed),
+        ],
+        group_name="golden",
+        description="How golden parties are related: dated, weighted relations, and account hierarchies without circles.",
+        kinds={"golden"},
+        owners=["team:data-stewards"],
+        metadata={"dagster/table_name": "v1_relationship"},
+    )
+    checks = [
+        dg.AssetCheckSpec("no_circles", asset=key, description="No account stands above itself at any time."),
+        dg.AssetCheckSpec("no_orphans", asset=key, description="Both ends of every relation are golden entities."),
+        dg.AssetCheckSpec("no_broken_circles", asset=key, description="No source states a circle that had to be cut."),
+    ]
+
+    @dg.multi_asset(name="golden__relationship", specs=[spec], check_specs=checks, pool=MASTER_POOL)
+    def influence_asset(context: dg.AssetExecutionContext, hub: Hub) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with hub.context(context.run.run_id, progress=context.log.info) as unit:
+            report = _run(stages.run_stage(stages.INFLUENCE, unit))
+            found = health(unit.store, tenant_id=unit.tenant_id)
+        metadata = {"dagster/row_count": sum(found.relations.values()), **found.relations, **_counts(report)}
+        return dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=_influence_results(key, found))
+
+    return influence_asset
+
+
+def _influence_results(key: dg.AssetKey, found: Health) -> list[dg.AssetCheckResult]:
+    return [
+        _result(key, "no_circles", passed=found.circles == 0, circles=found.circles, links=found.links),
+        _result(key, "no_orphans", passed=found.loose_ends == 0, loose_ends=found.loose_ends),
+        _result(key, "no_broken_circles", passed=found.cut == 0, warn=True, cut=found.cut),
+    ]
 
 
 def _run(report: StageReport) -> StageReport:

@@ -29,6 +29,11 @@ def golden_key(entity: str) -> dg.AssetKey:
     return dg.AssetKey(["golden", entity])
 
 
+def channels_key(entity: str) -> dg.AssetKey:
+    """Key of the asset of how an entity's golden parties can be reached."""
+    return dg.AssetKey(["channels", entity])
+
+
 def account_pool(connection: str) -> str:
     """Pool that keeps one vendor account from being asked by too many steps at once."""
     return f"account_{connection}"

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -40,22 +41,27 @@ _ENTITY = "person"
 
 def bench_pipeline(records: int, *, progress: Progress = lambda _message: None) -> dict[str, object]:
     """Return seconds, rate, memory and accuracy of about ``records`` landed payloads on their way to golden people."""
+    with landed_store(records, progress) as (context, world, landed):
+        return _measured(context, world, landed, progress)
+
+
+@contextmanager
+def landed_store(records: int, progress: Progress = lambda _message: None) -> Iterator[tuple[StageContext, World, int]]:
+    """Offer a store in a temporary folder into which about ``records`` payloads of a world have landed, and how many."""
     world = world_of(records)
     with tempfile.TemporaryDirectory(prefix="unisono-bench-") as name:
-        folder = Path(name)
-        config = _config(folder, world)
+        config = _config(Path(name), world)
         with Store.open(config.store_url) as store:
             context = StageContext(config=config, store=store, now=lambda: datetime.now(UTC), cause="bench")
             progress(f"landing about {records:,} payloads of a world of {world.people:,} people")
-            landed = sum(_land(context, world, connection) for connection in config.connections)
-            return _measured(context, world, landed, progress)
+            yield context, world, sum(_land(context, world, connection) for connection in config.connections)
 
 
 def _measured(context: StageContext, world: World, landed: int, progress: Progress) -> dict[str, object]:
     with PeakMemory() as memory:
-        stages, reports = _run_all(context, progress)
+        stages, reports = run_all(context, progress)
     peak = memory.megabytes
-    again, _ = _run_all(context, progress)
+    again, _ = run_all(context, progress)
     seconds = sum(stages.values())
     progress("Splink alone, on the same match rows")
     alone = _splink_seconds(context)
@@ -134,7 +140,7 @@ def _pages(context: StageContext, world: World) -> Iterator[Page]:
             return
 
 
-def _run_all(context: StageContext, progress: Progress) -> tuple[dict[str, float], dict[str, StageReport]]:
+def run_all(context: StageContext, progress: Progress) -> tuple[dict[str, float], dict[str, StageReport]]:
     """Run normalise for every stream, then resolve and golden of people; return seconds and last report by stage."""
     units = [
         context.for_stream(connection, stream)

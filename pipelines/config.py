@@ -104,6 +104,7 @@ class HubConfig:
     tenant_id: int = 1
     survivorship: Path | None = None
     identity: Path | None = None
+    channels: Path | None = None
     exports: Mapping[str, ExportConfig] = field(default_factory=dict)
 
     @cached_property
@@ -148,6 +149,7 @@ def load_config(path: str | Path | None = None) -> HubConfig:
         tenant_id=data.get("tenant", 1),
         survivorship=_optional(file, data.get("survivorship")),
         identity=_optional(file, data.get("identity")),
+        channels=_optional(file, data.get("channels")),
         exports=_exports(file, data.get("exports", {}), locate),
     )
 

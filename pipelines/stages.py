@@ -1,7 +1,7 @@
 """The stages in the order data flows: the table of contents of the product.
 
-``ingest`` stages work on one stream of one connection, ``master`` stages on one entity. ``unisono sync`` and the
-Dagster assets both call ``run_stage``; nothing else runs a stage.
+``ingest`` stages work on one stream of one connection, ``master`` stages on one entity, ``whole`` stages on everything
+at once, after the master stages. ``unisono sync`` and the Dagster assets both call ``run_stage``; nothing else runs a stage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 
 from connectors.sdk.errors import FixConfig, Unaccounted, UnisonoError
 from connectors.sdk.yaml_lines import suggest
-from pipelines import drift, extract, golden, normalise, resolve
+from pipelines import channels, drift, extract, golden, influence, normalise, resolve
 from pipelines import export as export_stage
 from pipelines.config import ConnectionConfig
 from pipelines.context import StageContext
@@ -32,6 +32,7 @@ class Phase(StrEnum):
 
     INGEST = "ingest"
     MASTER = "master"
+    WHOLE = "whole"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ DRIFT = Stage("drift", Phase.INGEST, "compare the payloads' structure with what 
 NORMALISE = Stage("normalise", Phase.INGEST, "turn landed payloads into canonical source records", normalise.run)
 RESOLVE = Stage("resolve", Phase.MASTER, "decide which source records are one party", resolve.run)
 GOLDEN = Stage("golden", Phase.MASTER, "choose the best value of every attribute", golden.run)
-STAGES = (EXTRACT, DRIFT, NORMALISE, RESOLVE, GOLDEN)
+CHANNELS = Stage("channels", Phase.MASTER, "gather how a party can be reached and likes to be", channels.run)
+INFLUENCE = Stage("influence", Phase.WHOLE, "relate golden parties to each other and arrange accounts", influence.run)
+STAGES = (EXTRACT, DRIFT, NORMALISE, RESOLVE, GOLDEN, CHANNELS, INFLUENCE)
 
 
 def run_stage(stage: Stage, context: StageContext) -> StageReport:
@@ -81,11 +84,13 @@ def master_entities(context: StageContext) -> tuple[str, ...]:
 
 
 def master(context: StageContext) -> Iterator[StageReport]:
-    """Resolve, then make golden, each golden entity; a failed resolve leaves that entity's golden rows as they are."""
+    """Resolve, then make golden, each golden entity, then what spans them; a failed resolve leaves golden rows as they are."""
     for stage in STAGES:
         if stage.phase is Phase.MASTER:
             for entity in master_entities(context):
                 yield run_stage(stage, context.for_entity(entity))
+        if stage.phase is Phase.WHOLE:
+            yield run_stage(stage, context)
 
 
 def replay(
@@ -163,7 +168,9 @@ def _accounted(report: StageReport) -> StageReport:
 
 
 def _unit(context: StageContext) -> str:
-    return context.entity or f"{context.connection.name if context.connection else '?'}/{context.stream}"
+    if context.connection is None:
+        return context.entity or "all"
+    return f"{context.connection.name}/{context.stream}"
 
 
 def _failed(stage: Stage, context: StageContext, error: UnisonoError) -> StageReport:

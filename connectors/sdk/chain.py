@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import msgspec
 
-from connectors.sdk import incremental, paging, paths, templates
+from connectors.sdk import incremental, paging, paths, seams, templates
 from connectors.sdk import progress as windows
 from connectors.sdk.body import MISSING, Body, Malformed, Raw
 from connectors.sdk.circle import Rounds
 from connectors.sdk.errors import FixConnector, StopStream
 from connectors.sdk.http import Reply
 from connectors.sdk.paging import Answer, Position
-from connectors.sdk.protocols import Completeness, Page, PartitionState
+from connectors.sdk.protocols import Completeness, Page, PartitionState, Records
 from connectors.sdk.requests import address, page_request, render_params
 from connectors.sdk.session import Fetched, Refused, Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Mapping
     from datetime import datetime
 
     from connectors.sdk.instants import Cursor
@@ -59,6 +59,12 @@ class _Seen:
     answer: Answer
     raws: list[Raw]
     empty: bool = False
+    join: seams.Join | None = None
+
+    @property
+    def fresh(self) -> list[Raw]:
+        """Return the records that were not asked for twice on purpose."""
+        return self.raws if self.join is None else self.join.fresh
 
 
 class Chain:
@@ -78,7 +84,7 @@ class Chain:
         self.stream, self.session, self.records = stream, session, records
         self.partition, self.state, self.progress, self._now = partition, state, progress, now
         self._resumed = progress.at is not None
-        self._rounds = Rounds(progress.prints)
+        self._rounds, self._seams = Rounds(progress.prints), seams.Seams(records)
         asked = stream.incremental if progress.since is not None and partition.request is None else None
         self._incremental: IncrementalSpec | None = asked
         self._listed = partition.request or (asked.request if asked else stream.request)
@@ -97,21 +103,24 @@ class Chain:
         try:
             while True:
                 seen = self._look(*await under_way)
-                at = self._spec(seen.progress).paginator.next(seen.answer)
+                at = self._next(seen)
                 simple = not self._anchors and not self._capped(seen)
-                if at is not None and simple:
-                    under_way = asyncio.create_task(self._fetch(self._onwards(seen, at)))
-                    await _let_it_start()
-                raws, dropped = await self._hydrated(seen.raws)
+                progress, more = self._following(seen, at) if simple else (seen.progress, False)
+                if more:
+                    under_way = asyncio.create_task(self._fetch(progress))
+                    await asyncio.sleep(0)  # one turn of the event loop: the request is on its way
+                raws, dropped = await self._hydrated(seen.fresh)
                 parent = self.partition.parent.payload if self.partition.parent else None
                 cut = self.records.cut(raws, parent)
                 if self.partition.request is not None:  # a record that only stands among the deleted says nothing
-                    cut = cut._replace(records=tuple(one for one in cut.records if one.op == "delete" or one.problem))
+                    cut = cut._replace(
+                        records=Records([one for one in cut.records if one.op == "delete" or one.problem])
+                    )
                     dropped = len(raws) - len(cut.records)
                 high = incremental.higher(seen.progress.high, cut.high)
                 seen = replace(seen, progress=replace(seen.progress, high=high))
                 progress, more = self._following(seen, at)
-                if more and not (at is not None and simple):
+                if more and not simple:
                     under_way = asyncio.create_task(self._fetch(progress))
                 yield self._page(seen, cut, dropped, progress, more=more)
                 if not more:
@@ -189,18 +198,39 @@ class Chain:
             wire=len(raws), seen=progress.seen, page_size=spec.page_size, last=bytes(raws[-1]) if raws else None,
             position=progress.at, null_list=found is None,
         )  # fmt: skip
-        seen = _Seen(progress, answer, raws, fetched.empty)
-        repeated, circle = self._rounds.met(progress, raws)
+        seen = self._met(_Seen(progress, answer, raws, fetched.empty))
+        return self._joined(seen) if spec.paginator.counts else seen
+
+    def _met(self, seen: _Seen) -> _Seen:
+        """Return the page with what is known of its coming again; raise when pages go in a circle."""
+        progress, answer = seen.progress, seen.answer
+        if progress.seam.stage == seams.VERIFY or progress.seam.again:
+            return seen  # it is asked for again on purpose
+        repeated, circle = self._rounds.met(progress, seen.raws)
         if circle:
             raise self._circle(seen)
-        again = progress.again + (answer.wire if repeated else 0)
-        answer = replace(answer, repeated=repeated, again=again)
-        seen = replace(seen, progress=replace(progress, again=again), answer=answer)
-        if self._shrunk(seen) is not None:  # pages already read are read again
-            self._rounds.forget()
-        if not spec.paginator.counts:
-            return seen
-        return replace(seen, progress=replace(seen.progress, prints=self._rounds.kept))
+        return _repeated(seen) if repeated else replace(seen, answer=replace(answer, again=progress.again))
+
+    def _joined(self, seen: _Seen) -> _Seen:
+        """Return the page of a counted list with what it shows of the one before."""
+        seam, raws = seen.progress.seam, seen.raws
+        refused = seen.empty and seam.stage == seams.OVERLAP
+        join = seams.Join(True, [], False, seam.ends) if refused else self._seams.meet(seam, raws)
+        progress = replace(seen.progress, prints=self._rounds.kept)
+        torn = not join.found or (seam.stage == seams.VERIFY and not join.passed)
+        if torn:
+            self._rounds.forget()  # pages already read are read again
+        if torn and seam.is_hopeless(progress.seen, seen.answer.page_size or len(raws)):
+            self._seams.give_up(raws)
+            progress, join = progress.doubted(seams.LOST), join._replace(found=True, passed=True)
+        seen = replace(seen, progress=progress, join=join)
+        return _repeated(seen) if seam.again and not (join.passed or join.alone) else seen
+
+    def _next(self, seen: _Seen) -> Position | None:
+        """Return where the vendor's list goes on; a page that was only looked at again says nothing of that."""
+        if seen.progress.seam.stage == seams.VERIFY:
+            return None
+        return self._spec(seen.progress).paginator.next(seen.answer)
 
     def _dated(self, asked: datetime) -> Progress:
         """Return the progress with what its first answer says of the vendor's clock: nothing later counts as read."""
@@ -260,6 +290,33 @@ class Chain:
 
     def _following(self, seen: _Seen, at: Position | None) -> tuple[Progress, bool]:
         """Return where to go on and True, or how the read ended and False."""
+        progress, answer, join = seen.progress, seen.answer, seen.join
+        if join is None:
+            return self._ahead(seen, at)
+        if not join.found:
+            return seams.back(progress, answer, self._spec(progress).paginator), True
+        if progress.seam.then is not None:
+            if not join.passed:
+                return seams.reopened(progress, answer, join), True
+            return self._verified(progress, progress.seam.then)
+        if seen.empty and progress.seam.edge is not None:
+            return seams.at_the_edge(progress), True
+        if seams.is_stale(progress.seam, answer, join):
+            return seams.once_more(progress, answer), True
+        ahead, more = self._ahead(seen, at)
+        if not seams.is_open(progress.seam, answer, more=more):
+            return ahead, more
+        return seams.verifying(progress, ahead, more=more), True
+
+    def _verified(self, progress: Progress, then: Mapping[str, Any]) -> tuple[Progress, bool]:
+        """Return what was to follow the open page, now that the one before it is met."""
+        ahead = windows.Progress.from_json(then["progress"])
+        high = incremental.higher(ahead.high, progress.high)
+        doubts = tuple(dict.fromkeys((*progress.doubts, *ahead.doubts)))
+        return replace(ahead, high=high, doubts=doubts), bool(then["more"])
+
+    def _ahead(self, seen: _Seen, at: Position | None) -> tuple[Progress, bool]:
+        """Return what lies behind a page, and whether anything does."""
         progress, spec, answer = seen.progress, self._incremental, seen.answer
         came = answer.came
         paginator = self._spec(progress).paginator
@@ -269,34 +326,20 @@ class Chain:
         if at is not None:
             further = windows.anchored(spec, progress, self._mark(seen)) if spec is not None and self._anchors else None
             return further or self._onwards(seen, at), True
-        shrunk = self._shrunk(seen)
-        if shrunk is not None:
-            return shrunk, True
         if answer.repeated and paginator.counts and answer.distinct < (paginator.total(answer) or came):
             raise self._circle(seen)  # the last page is one that came before: nothing shows what is in its own place
         if self._asks_again(seen):
             return replace(progress, size=(answer.page_size or 0) - 1), True
-        ended = progress.doubted(None if seen.empty else paginator.doubt(answer))
+        doubt = None if seen.empty else paginator.doubt(answer)
+        ended = replace(progress.doubted(doubt), proof=paginator.proof(answer))
         after = windows.following(spec, ended) if spec is not None else None
         return (ended, False) if after is None else (after, True)
 
     def _onwards(self, seen: _Seen, at: Position) -> Progress:
         """Return the progress at the next page."""
-        total = self._spec(seen.progress).paginator.total(seen.answer)
-        onwards = replace(seen.progress, at=at, seen=seen.answer.came, size=None, total=total)
-        return self._shrunk(seen) or onwards
-
-    def _shrunk(self, seen: _Seen) -> Progress | None:
-        """Return the progress at the page to read again when the list shrank since the page before.
-
-        What stood behind the records deleted meanwhile has moved up into pages already read.
-        """
-        answer, paginator = seen.answer, self._spec(seen.progress).paginator
-        total, before = paginator.total(answer), seen.progress.total
-        if not paginator.counts or total is None or before is None or total >= before or answer.position is None:
-            return None
-        at, moved = paginator.back(answer, before - total)
-        return replace(seen.progress, at=at, seen=max(answer.seen - moved, 0), size=None, total=total)
+        if seen.join is None:
+            return replace(seen.progress, at=at, seen=seen.answer.came, size=None)
+        return seams.beyond(seen.progress, seen.answer, self._spec(seen.progress).paginator, at, seen.join)
 
     def _asks_again(self, seen: _Seen) -> bool:
         """Return whether a full page that names no next one is asked for again, one record shorter.
@@ -332,11 +375,11 @@ class Chain:
             return replace(page, position=progress.to_json())
         completeness, reason = self._verdict(progress)
         proven = completeness is Completeness.COMPLETE
-        proof = self._spec(seen.progress).paginator.proof(seen.answer) if proven else None
+        proof = progress.proof if proven else None
         if proof and progress.queries > 1:
             proof = f"{progress.queries} queries; of the last: {proof}"
         cursor = self._cursor(progress) if proven else self.state.cursor
-        return replace(page, cursor=cursor, completeness=completeness, reason=reason, proof=proof)
+        return replace(page, cursor=cursor, completeness=completeness, reason=reason, proof=proof, began=progress.began)
 
     def _verdict(self, progress: Progress) -> tuple[Completeness, str | None]:
         if progress.gaps:
@@ -388,7 +431,8 @@ class Chain:
         return found
 
 
-async def _let_it_start() -> None:
-    """Give a new request task the turns it needs to be written to the socket."""
-    for _ in range(4):
-        await asyncio.sleep(0)
+def _repeated(seen: _Seen) -> _Seen:
+    """Return the page as one that came before, under another position: its records are no progress."""
+    again = seen.progress.again + seen.answer.wire
+    answer = replace(seen.answer, repeated=True, again=again)
+    return replace(seen, answer=answer, progress=replace(seen.progress, again=again))

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from connectors.sdk import paths
+from connectors.sdk.catalog import MANIFEST
+from connectors.sdk.errors import FixConnector
 from connectors.sdk.mapping import tree
 
 if TYPE_CHECKING:
@@ -73,12 +75,31 @@ class Verdict:
 
 
 def compare(old: ConnectorFolder, new: ConnectorFolder) -> Verdict:
-    """Compare two versions of one connector's folder."""
+    """Compare two versions of one connector's folder.
+
+    Rules grow stricter: a former version that today's refuse cannot be compared, which asks for a minor raise.
+    """
+    refused = _refused(old)
+    if refused is not None:
+        return Verdict(_version(old), new.manifest.version, MINOR, (Change(MINOR, "", refused),))
     changes = sorted(_changes(old, new), key=lambda one: (-ORDER.index(one.level), one.where, one.what))
     needed = max((change.level for change in changes), key=ORDER.index, default=NONE)
     if needed == NONE and _files(old) != _files(new):
         needed, changes = PATCH, [Change(PATCH, "", "files changed, promises did not")]
     return Verdict(old.manifest.version, new.manifest.version, needed, tuple(changes))
+
+
+def _refused(old: ConnectorFolder) -> str | None:
+    """Return why today's rules refuse the former version, ``None`` if they do not."""
+    try:
+        _ = old.manifest, old.mapping
+    except FixConnector as why:
+        return f"the former version cannot be compared, today's rules refuse it: {why.what}"
+    return None
+
+
+def _version(folder: ConnectorFolder) -> str:
+    return str(yaml.safe_load((folder.path / MANIFEST).read_text(encoding="utf-8"))["version"])
 
 
 def _changes(old: ConnectorFolder, new: ConnectorFolder) -> Iterator[Change]:

@@ -156,9 +156,14 @@ class _Reading:
                     yield page
 
     def _wants_all(self, state: PartitionState) -> bool:
-        """Return whether everything is read: on the first run, when that broke off, on demand, and without a cursor."""
+        """Return whether everything is read: at first, when that broke off, on demand, when due, and without a cursor."""
         never = self.stream.incremental is None or state.cursor is None
-        return never or state.position is not None or self.full or self._is_small
+        return never or state.position is not None or self.full or self._is_small or self._is_overdue(state)
+
+    def _is_overdue(self, state: PartitionState) -> bool:
+        """Return whether the stream was not read whole for as long as its manifest allows."""
+        every = self.stream.incremental.reconcile if self.stream.incremental is not None else None
+        return every is not None and (state.whole is None or self.now() - state.whole >= every)
 
     def _wants_changes(self, partition: Partition, state: PartitionState) -> bool:
         """Return whether changes are asked for; a read of everything that begins now would bring them itself."""

@@ -206,6 +206,7 @@ class Wire:
         try:
             async with asyncio.timeout(longest):
                 response = await self._client.send(request, stream=True)
+                _decode_once(response.headers)
                 try:
                     content = await self._read(response, where)
                 finally:
@@ -319,6 +320,12 @@ def _unpacker(encoding: str, where: str) -> _Unpacker | None:
     if word in ("gzip", "x-gzip", "deflate"):
         return _Unpacker(word.removeprefix("x-"))
     raise StopStream(f"the answer is packed as {word}", where=where, why="gzip and deflate were asked for")
+
+
+def _decode_once(headers: httpx.Headers) -> None:
+    """Spare httpx from finding out anew how headers are written, at each look at one of them."""
+    if all(value.isascii() for _, value in headers.raw):
+        headers.encoding = "ascii"
 
 
 def _without_host(headers: httpx.Headers) -> httpx.Headers:

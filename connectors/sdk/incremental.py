@@ -6,14 +6,28 @@ read began (by the vendor's own clock): a record changed behind the reader's bac
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from connectors.sdk import instants
 
 if TYPE_CHECKING:
     from connectors.sdk.instants import Cursor
+    from connectors.sdk.paths import Path
     from connectors.sdk.specs import IncrementalSpec
+
+
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_MADE: Final = ("creat", "insert", "submitted", "registered", "signup")
+_CHANGED: Final = ("updat", "modif", "chang")
+
+
+def tells_creation(path: Path) -> bool:
+    """Return whether a field is named for the moment its record was made, which later changes do not move."""
+    name = next((step for step in reversed(path) if isinstance(step, str)), "")
+    words = [word.lower() for word in _WORD.findall(name)]
+    return any(word.startswith(_MADE) for word in words) and not any(word.startswith(_CHANGED) for word in words)
 
 
 def parse(text: str) -> Cursor:

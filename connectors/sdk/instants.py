@@ -71,7 +71,7 @@ def _scaled(value: Any, factor: int) -> int:
 
 def iso(instant: datetime) -> str:
     """Return the instant as fixed-width text, ``2024-05-01T00:00:00.000000Z``."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def writer(form: str) -> Callable[[Cursor], str | int]:

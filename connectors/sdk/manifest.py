@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import jsonschema
 
-from connectors.sdk import instants, paginators, paths, templates
+from connectors.sdk import incremental, instants, paginators, paths, templates
 from connectors.sdk.errors import FixConnector
 from connectors.sdk.settings import connect
 from connectors.sdk.specs import (
@@ -235,7 +235,7 @@ class _Reader:
             )
         times = merged.get("record_time_format", "iso8601")
         return IncrementalSpec(
-            cursor_path=self._path(given["cursor_path"], (*here, "cursor_path")),
+            cursor_path=self._cursor_path(given, here),
             cursor_format=given.get("cursor_format", "integer" if number else times),
             format=form, resolution=self._extent(given.get("resolution", "1" if number else "1s"), here, number=number),
             inclusive=given.get("bound", "inclusive") == "inclusive",
@@ -245,7 +245,23 @@ class _Reader:
             window=instants.duration(given["window"]) if "window" in given else None,
             keyset=self._keyset(merged, request, here, scope), start=_instant(given.get("start")),
             anchor=given.get("anchor") == "page",
+            reconcile=instants.duration(given["reconcile"]) if "reconcile" in given else None,
         )  # fmt: skip
+
+    def _cursor_path(self, given: Mapping[str, Any], here: tuple[str, ...]) -> Path:
+        """Return the path of the cursor; one that no change moves would never show that a record changed."""
+        path = self._path(given["cursor_path"], (*here, "cursor_path"))
+        shown = "reconcile" in given or "immutable" in given
+        if not shown and given.get("format") != "integer" and incremental.tells_creation(path):
+            what = (
+                f"the cursor '{given['cursor_path']}' tells when a record was made: a later change is never asked for"
+            )
+            do = (
+                "name the field that moves with each change; if the vendor has none, say reconcile: 7d (read whole that "
+                "often); if it never changes a record, say immutable: true"
+            )
+            self._fail((*here, "cursor_path"), what, do)
+        return path
 
     def _keyset(
         self, merged: Mapping[str, Any], asked: RequestSpec, here: tuple[str, ...], scope: set[str]

@@ -49,7 +49,8 @@ class MemoryCheckpoints:
             complete = page.completeness is Completeness.COMPLETE
             cursor = incremental.later(state.cursor, page.cursor)
             parent_hash = page.parent_hash if complete else state.parent_hash
-            state = replace(state, complete=complete, cursor=cursor, parent_hash=parent_hash)
+            whole = page.began if complete and page.kind is not ReadKind.INCREMENTAL else state.whole
+            state = replace(state, complete=complete, cursor=cursor, parent_hash=parent_hash, whole=whole)
         self.states[page.partition] = state
 
 

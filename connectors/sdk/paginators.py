@@ -209,7 +209,7 @@ class PageNumberPaginator(Paginator):
             answer.page_size or 1,
         )
         pages = min(-(-records // size), page - self.base_page)
-        return {"page": page - pages}, pages * size
+        return {"page": page - pages} if page - pages > self.base_page else None, pages * size
 
     def marked_end(self, answer: Answer) -> bool:
         """Return whether the end is said, not only left out."""
@@ -263,7 +263,11 @@ class OffsetPaginator(Paginator):
         """Go back by as many records."""
         offset = 0 if answer.position is None else int(answer.position["offset"])
         records = min(records, offset)
-        return {"offset": offset - records}, records
+        return {"offset": offset - records} if offset > records else None, records
+
+    def overlapping(self, at: Position, answer: Answer) -> Position | None:
+        """Begin one record earlier; a vendor that refuses that may have none left there, or count by pages."""
+        return {"offset": int(at["offset"]) - 1, PROBE: True} if answer.wire > 1 else None
 
     def marked_end(self, answer: Answer) -> bool:
         """Return whether the end is said, not only left out."""

@@ -145,9 +145,17 @@ class Paginator:
         return False
 
     def back(self, answer: Answer, records: int) -> tuple[Position | None, int]:
-        """Return the position at least ``records`` before that of ``answer``, and how many records that really is."""
+        """Return the position at least ``records`` before that of ``answer``, and how many records that really is.
+
+        ``None`` is the first page.
+        """
         del records
         return answer.position, 0
+
+    def overlapping(self, at: Position, answer: Answer) -> Position | None:
+        """Return the position one record before ``at``, behind ``answer``; ``None`` where it would bring nothing new."""
+        del at, answer
+        return None
 
     def keeps(self) -> bool:
         """Return whether the first request's parameters go out with the next ones."""

@@ -7,11 +7,12 @@ the cap there is read by key, or else named as a gap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk import incremental
 from connectors.sdk.protocols import ReadKind
+from connectors.sdk.seams import Seam
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,9 +32,9 @@ class Progress:
     ``began`` is never later than the vendor's clock when the read began. ``since`` and ``until`` are the ends of the
     window under way, ``later`` the upper ends of those to come; ``anchored`` says that ``since`` already holds the lag.
     ``key`` is set inside one tick that is read by key: the last key seen there. ``size`` asks the same page again with
-    fewer records. ``again`` counts the records of pages that came before, ``total`` is what the vendor counted last,
-    ``prints`` tell pages that come again from new ones where positions are counted by us.
-    ``gaps`` are the ticks that could not be read whole, ``doubts`` why an end was not proven.
+    fewer records. ``again`` counts the records of pages that came before, ``prints`` tell pages that come again from new
+    ones where positions are counted by us; there ``seam`` says how this page must join the one before.
+    ``gaps`` are the ticks that could not be read whole, ``doubts`` why an end was not proven, ``proof`` why it is.
     """
 
     kind: ReadKind
@@ -51,8 +52,9 @@ class Progress:
     doubts: tuple[str, ...] = ()
     queries: int = 1
     again: int = 0
-    total: int | None = None
     prints: tuple[str, ...] = ()
+    seam: Seam = field(default_factory=Seam)
+    proof: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the progress as a small JSON object; what is as at the start is left out."""
@@ -62,9 +64,9 @@ class Progress:
         more = {
             "later": [incremental.text(end) for end in self.later], "key": self.key, "size": self.size,
             "gaps": list(self.gaps), "doubts": list(self.doubts), "queries": self.queries if self.queries > 1 else None,
-            "again": self.again or None, "total": self.total, "prints": list(self.prints),
+            "again": self.again or None, "prints": list(self.prints), "seam": self.seam.to_json(), "proof": self.proof,
         }  # fmt: skip
-        return {**stored, **{name: value for name, value in more.items() if value not in (None, [])}}
+        return {**stored, **{name: value for name, value in more.items() if value not in (None, [], {})}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Progress:
@@ -79,7 +81,8 @@ class Progress:
             at=stored.get("at"), later=tuple(incremental.parse(end) for end in stored.get("later", ())),
             key=stored.get("key"), size=stored.get("size"), gaps=tuple(stored.get("gaps", ())),
             doubts=tuple(stored.get("doubts", ())), queries=int(stored.get("queries", 1)),
-            again=int(stored.get("again", 0)), total=stored.get("total"), prints=tuple(stored.get("prints", ())), **read,
+            again=int(stored.get("again", 0)), prints=tuple(stored.get("prints", ())),
+            seam=Seam.from_json(stored.get("seam", {})), proof=stored.get("proof"), **read,
         )  # fmt: skip
 
     def doubted(self, doubt: str | None) -> Progress:
@@ -173,7 +176,7 @@ def _gap(spec: IncrementalSpec, progress: Progress, mark: Cursor | None) -> tupl
 def _query(progress: Progress, **where: Any) -> Progress:
     """Return the progress at the first page of another query; what it has met stays."""
     fresh = {"key": None, **where}
-    counts: dict[str, Any] = {"seen": 0, "again": 0, "total": None, "queries": progress.queries + 1}
+    counts: dict[str, Any] = {"seen": 0, "again": 0, "seam": Seam(), "queries": progress.queries + 1}
     return replace(progress, at=None, size=None, **counts, **fresh)
 
 

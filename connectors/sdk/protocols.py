@@ -5,13 +5,14 @@ The store implements the protocols; the engine never knows how.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, overload
 
 if TYPE_CHECKING:
     from asyncio import Semaphore
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from connectors.sdk.specs import Limits, Manifest
@@ -62,6 +63,79 @@ class RawRecord(NamedTuple):
     problem: Problem | None = None
 
 
+class Records(Sequence[RawRecord]):
+    """Records kept field by field, a list for each field of RawRecord: a RawRecord is made only when one is asked for."""
+
+    __slots__ = ("keys", "payloads", "hashes", "times", "cursors", "ops", "parents", "problems")  # noqa: RUF023  as RawRecord has them
+    keys: list[str | None]
+    payloads: list[bytes]
+    hashes: list[str | None]
+    times: list[datetime | None]
+    cursors: list[str | None]
+    ops: list[Literal["upsert", "delete"]]
+    parents: list[bytes | None]
+    problems: list[Problem | None]
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]] = ()) -> None:
+        """Take rows in the order of RawRecord's fields; RawRecords are such rows."""
+        fields: Iterable[list[Any]] = map(list, zip(*rows, strict=True)) if rows else ([] for _ in RawRecord._fields)
+        self._take(fields)
+
+    @classmethod
+    def of(cls, records: Iterable[RawRecord]) -> Records:
+        """Return the records in this form; those that are in it already are returned as they are."""
+        return records if isinstance(records, Records) else cls(list(records))
+
+    def _take(self, fields: Iterable[list[Any]]) -> None:
+        for name, values in zip(self.__slots__, fields, strict=True):
+            setattr(self, name, values)
+
+    def _fields(self) -> list[list[Any]]:
+        return [getattr(self, name) for name in self.__slots__]
+
+    @property
+    def are_good(self) -> bool:
+        """True when every record can be loaded: none has a problem."""
+        return self.problems.count(None) == len(self.problems)
+
+    def extend(self, more: Records) -> None:
+        """Add all of ``more`` at the end."""
+        for mine, others in zip(self._fields(), more._fields(), strict=True):
+            mine.extend(others)
+
+    def append(self, record: RawRecord) -> None:
+        """Add one record at the end."""
+        for mine, value in zip(self._fields(), record, strict=True):
+            mine.append(value)
+
+    @overload
+    def __getitem__(self, at: int) -> RawRecord: ...
+    @overload
+    def __getitem__(self, at: slice) -> Records: ...
+    def __getitem__(self, at: int | slice) -> RawRecord | Records:
+        """Return one record, or some in this form."""
+        chosen = [values[at] for values in self._fields()]
+        if not isinstance(at, slice):
+            return RawRecord._make(chosen)
+        some = Records()
+        some._take(chosen)
+        return some
+
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[RawRecord]:
+        """Yield the records, made one by one."""
+        return map(RawRecord._make, zip(*self._fields(), strict=True))
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the same records stand in the same order, in whatever form."""
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # there are lists inside
+
+
 class ParentRecord(NamedTuple):
     """A landed record of a parent stream."""
 
@@ -76,7 +150,7 @@ class PartitionState:
 
     ``cursor`` is how far the changes are known; ``position`` is where an unfinished read of everything stands and
     ``changes`` where an unfinished INCREMENTAL one does, else ``None``; ``complete`` says whether the last finished
-    read of each kind was COMPLETE.
+    read of each kind was COMPLETE. ``whole`` is when the last COMPLETE read of everything began, as far as that is known.
     """
 
     partition: str
@@ -85,6 +159,7 @@ class PartitionState:
     parent_hash: str | None = None
     complete: bool = False
     changes: Mapping[str, Any] | None = None
+    whole: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -92,14 +167,14 @@ class Page:
     """One page of one partition, in order; store ``position`` with its records and a kill loses nothing.
 
     ``wire`` counts the records the vendor sent: ``wire == len(records) + filtered``. ``position`` is ``None`` on the
-    partition's last page; only that page carries ``completeness``, ``cursor`` (the one to store now), and ``reason`` or
-    ``proof``.
+    partition's last page; only that page carries ``completeness``, ``cursor`` (the one to store now), ``began`` (when the
+    read did), and ``reason`` or ``proof``.
     ``restarted`` is true on the first page after the vendor refused a stored position: the read began anew.
     """
 
     partition: str
     kind: ReadKind
-    records: tuple[RawRecord, ...]
+    records: Sequence[RawRecord]
     wire: int
     filtered: int = 0
     position: Mapping[str, Any] | None = None
@@ -109,6 +184,7 @@ class Page:
     reason: str | None = None
     restarted: bool = False
     proof: str | None = None
+    began: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import msgspec
 
 from connectors.sdk import instants, paths
-from connectors.sdk.protocols import Problem, RawRecord
+from connectors.sdk.protocols import Problem, Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,10 +34,13 @@ _BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 _UNREADABLE: Final = (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError)
 
 
+_Row = tuple[Any, ...]  # in the order of RawRecord's fields
+
+
 class Cut(NamedTuple):
     """The records of a page and the highest cursor among them."""
 
-    records: tuple[RawRecord, ...]
+    records: Records
     high: Cursor | None
 
 
@@ -66,6 +69,9 @@ class RecordReader:
         self._keys = [(paths.getter(path), paths.write(path)) for path in stream.key]
         self._plain_key = _member(stream.key[0]) if len(stream.key) == 1 else None
         self._time = _Timed.of(stream.record_time, stream.record_time_format, zone)
+        self._iso = (
+            _member(stream.record_time) if stream.record_time and stream.record_time_format == "iso8601" else None
+        )
         self._cursor = _cursor(stream, zone)
         spec = stream.incremental
         self._one_time = spec is not None and (spec.cursor_path, spec.cursor_format) == (
@@ -77,37 +83,46 @@ class RecordReader:
 
     def cut(self, raws: Sequence[Raw], parent: bytes | None = None) -> Cut:
         """Return a record for each raw element, in order, good or with its problem."""
-        records: list[RawRecord] = []
-        keep, read, high = records.append, self._read, None
+        rows: list[_Row] = []
+        keep, read, high = rows.append, self._read, None
         for raw in raws:
             payload = bytes(raw)
             try:
-                record, cursor = read(payload, parent)
+                row, cursor = read(payload, parent)
             except _Unusable as why:
-                keep(RawRecord(why.key, payload, parent=parent, problem=why.problem))
+                keep((why.key, payload, None, None, None, "upsert", parent, why.problem))
                 continue
-            keep(record)
+            keep(row)
             if cursor is not None and (high is None or cursor > high):
                 high = cursor
-        return Cut(tuple(records), high)
+        return Cut(Records(rows), high)
 
-    def _read(self, payload: bytes, parent: bytes | None) -> tuple[RawRecord, Any]:
+    def _read(self, payload: bytes, parent: bytes | None) -> tuple[_Row, Any]:
         """Return one good record and its cursor; the hash comes last, since it eats the volatile parts."""
         value = _parse(payload, self._max_bytes)
         key = value.get(self._plain_key) if self._plain_key is not None else None
         if type(key) is not str or not key:
             key = self._key(value)
-        try:
-            time = self._time.instant(value) if self._time else None
-        except _Unusable as why:
-            why.key = key
-            raise
-        text, cursor = self._position(value, time) if self._cursor else (None, None)
+        text = time = cursor = None
+        if self._iso is not None:
+            text, time = _iso(value.get(self._iso))
+        if time is None and self._time is not None:
+            time = self._instant(value, key)
+        if self._cursor is not None:
+            text, cursor = (text, time) if self._one_time and text else self._position(value, time)
         op: Literal["upsert", "delete"] = "delete" if self._deleted is not None and self._deleted(value) else "upsert"
         for path in self._volatile:
             paths.remove(path, value)
         digest = sha256(_ENCODE(value)).hexdigest()[:_HASH_DIGITS]
-        return RawRecord(key, payload, digest, time, text, op, parent), cursor
+        return (key, payload, digest, time, None if self._cursor is None else text, op, parent, None), cursor
+
+    def _instant(self, value: Any, key: str) -> datetime | None:
+        assert self._time is not None
+        try:
+            return self._time.instant(value)
+        except _Unusable as why:
+            why.key = key
+            raise
 
     def _key(self, value: Any) -> str:
         if len(self._keys) == 1:
@@ -148,6 +163,18 @@ class _Timed(NamedTuple):
             return self.read(found)  # type: ignore[return-value]
         except (ValueError, ArithmeticError, TypeError) as why:
             raise _Unusable(f"the record's time cannot be read: {why}", paths.write(self.path)) from None
+
+
+def _iso(found: Any) -> tuple[str | None, datetime | None]:
+    """Return a value and its instant where it is plain ISO 8601 in UTC, as most are; else leave it to the whole reader."""
+    if type(found) is str:
+        try:
+            time = datetime.fromisoformat(found)
+        except ValueError:
+            return None, None
+        if time.tzinfo is UTC:
+            return found, time
+    return None, None
 
 
 def _member(path: Path) -> str | None:

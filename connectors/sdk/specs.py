@@ -158,7 +158,8 @@ class IncrementalSpec:
     that changes meanwhile leaves its place, and those behind it would be passed over.
 
     While fewer than ``whole_below`` records are live, listing them whole costs no more than asking for changes, and shows
-    what a search hides (associations, vendors whose search lags); so the stream is listed.
+    what a search hides (associations, vendors whose search lags); so the stream is listed. It also is when it was not read
+    whole for as long as ``reconcile``, for changes that its cursor does not show.
     """
 
     cursor_path: Path
@@ -177,6 +178,7 @@ class IncrementalSpec:
     keyset: KeysetSpec | None = None
     start: datetime | None = None
     anchor: bool = False
+    reconcile: timedelta | None = None
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class DirectClient(httpx.AsyncClient):
 
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
         """Prepare; nothing is opened yet."""
-        self._direct = _Transport(guard, tls or _tls())
+        self._direct = _Transport(guard, tls)
         super().__init__(transport=self._direct, timeout=TIMEOUT, headers=HEADERS, trust_env=False)
 
     async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
@@ -70,8 +70,8 @@ class DirectClient(httpx.AsyncClient):
 class _Transport(httpx.AsyncBaseTransport):
     """Keeps sockets open between requests; each carries one request at a time."""
 
-    def __init__(self, guard: Guard, tls: ssl.SSLContext) -> None:
-        self._guard, self._tls = guard, tls
+    def __init__(self, guard: Guard, tls: ssl.SSLContext | None) -> None:
+        self._guard, self._own_tls = guard, tls
         self._idle: defaultdict[_Origin, list[Connection]] = defaultdict(list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -125,7 +125,9 @@ class _Transport(httpx.AsyncBaseTransport):
     async def _first(self, addresses: Sequence[str], port: int, secure_name: str | None) -> Connection:
         """Connect to the first address that answers, of those the guard lets through."""
         failure: OSError = OSError("the name has no address")
-        secure: dict[str, Any] = {} if secure_name is None else {"ssl": self._tls, "server_hostname": secure_name}
+        secure: dict[str, Any] = {}
+        if secure_name is not None:
+            secure = {"ssl": self._own_tls or _tls(), "server_hostname": secure_name}
         for address in addresses:
             try:
                 _, connection = await asyncio.get_running_loop().create_connection(Connection, address, port, **secure)

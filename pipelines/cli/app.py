@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from connectors.sdk.errors import UnisonoError
-from pipelines.cli import bench, connectors, demo, drift, export, inspect, quarantine, setup, sync
+from pipelines.cli import (
+    bench,
+    connectors,
+    demo,
+    drift,
+    export,
+    history,
+    identity,
+    influence,
+    inspect,
+    quarantine,
+    setup,
+    steward,
+    sync,
+)
 from pipelines.cli.common import GLOBAL, say
 
 app = typer.Typer(
@@ -21,7 +35,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _module in (setup, sync, export, connectors, inspect, quarantine, drift, bench, demo):
+for _module in (
+    setup,
+    sync,
+    export,
+    connectors,
+    inspect,
+    influence,
+    quarantine,
+    steward,
+    drift,
+    bench,
+    demo,
+    history,
+    identity,
+):
     _module.register(app)
 
 

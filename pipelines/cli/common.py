@@ -74,3 +74,13 @@ def make_context(
     from dataclasses import replace
 
     return replace(context, progress=progress)
+
+
+def person() -> str:
+    """Return who is at the keyboard, for the audit."""
+    import getpass
+
+    try:
+        return f"user:{getpass.getuser()}"
+    except (KeyError, OSError):  # a container may have no name for its user
+        return "user:unknown"

@@ -1,4 +1,4 @@
-"""``unisono query``, ``explain``, ``store`` and ``doctor``: look at what is there."""
+"""``unisono query``, ``explain`` and ``store``: look at what is there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.common import ConfigOption, JsonOption, open_hub
+from pipelines.cli.explain import explain
 
 
 def register(app: typer.Typer) -> None:
@@ -34,22 +35,6 @@ def query(
             print(jsonlib.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, default=str))
         return
     _print_table(columns, rows)
-
-
-def explain(
-    entity: Annotated[str, typer.Argument(help="person or organization.")],
-    identity: Annotated[str, typer.Argument(metavar="ID", help="Golden id; an old one is followed.")],
-    field: Annotated[str | None, typer.Argument(help="One term; all by default.", show_default=False)] = None,
-    json: JsonOption = False,
-    config: ConfigOption = None,
-) -> None:
-    """Say where each cell of a golden record comes from, and what lost."""
-    from pipelines.golden.explain import explain as run_explain
-
-    with open_hub(config) as (hub, store):
-        cells = run_explain(store, entity, identity, field, policy_path=hub.survivorship)
-    for cell in cells:
-        print(jsonlib.dumps(cell, ensure_ascii=False, default=str) if json else _cell(cell))
 
 
 def digest(config: ConfigOption = None) -> None:
@@ -80,11 +65,3 @@ def _print_table(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     Console(soft_wrap=False).print(table)
-
-
-def _cell(cell: dict[str, Any]) -> str:
-    lines = [f"{cell['term']} = {cell['value']!r}  from {cell['source']} by {cell['rule']}, since {cell['since']}"]
-    lines += [
-        f"    lost: {loser['value']!r}  {loser['source']}, since {loser['since']}" for loser in cell.get("losers", [])
-    ]
-    return "\n".join(lines)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.common import ConfigOption, JsonOption, make_context, open_hub, say
+from pipelines.cli.common import ConfigOption, JsonOption, make_context, open_hub, person, say
 
 if TYPE_CHECKING:
     from pipelines.config import HubConfig
@@ -113,7 +113,7 @@ def replay(
             say("nothing to replay")
             return
         context = make_context(hub, store, progress=None if json else lambda message: say(f"  {message}"))
-        context = dataclasses.replace(context, actor=_person(), cause="replay")
+        context = dataclasses.replace(context, actor=person(), cause="replay")
         failed = False
         for report in run_replay(context, _units(hub, store, places), ids=ids or None, reason=reason):
             failed = failed or report.error is not None
@@ -145,21 +145,11 @@ def discard(
     with open_hub(config) as (hub, store):
         _entries(hub, store, ids)
         scope = store.acquire("store/quarantine", tenant_id=hub.tenant_id)
-        with scope as lease, store.write(lease, cause="discard", actor=_person()) as tx:
+        with scope as lease, store.write(lease, cause="discard", actor=person()) as tx:
             done = quarantine.discard(tx, ids, reason.strip())
     print(f"{done} discarded")
     if done < len(set(ids)):
         say(f"{len(set(ids)) - done} had been resolved already and were left as they are")
-
-
-def _person() -> str:
-    """Return who is at the keyboard, for the audit."""
-    import getpass
-
-    try:
-        return f"user:{getpass.getuser()}"
-    except (KeyError, OSError):  # a container may have no name for its user
-        return "user:unknown"
 
 
 def _wanted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 
 from connectors.sdk import incremental
@@ -30,7 +31,19 @@ class StoreCheckpoints:
         """Return what earlier runs left of partitions, in one question to the store."""
         store, tenant_id = self._context.store, self._context.tenant_id
         rows = reads.partitions(store, self._connection_id, self._spec.name, only=names, tenant_id=tenant_id)
-        return {name: _state(name, list(mine)) for name, mine in groupby(rows, key=lambda row: row.partition)}
+        whole = self._whole(names)
+        return {
+            name: _state(name, list(mine), whole.get(name))
+            for name, mine in groupby(rows, key=lambda row: row.partition)
+        }
+
+    def _whole(self, names: Sequence[str]) -> Mapping[str, datetime]:
+        """Return when partitions were last read whole; nobody asks unless the stream must be, now and then."""
+        spec = self._spec.incremental
+        if spec is None or spec.reconcile is None:
+            return {}
+        store, tenant_id = self._context.store, self._context.tenant_id
+        return reads.whole_since(store, self._connection_id, self._spec.name, only=names, tenant_id=tenant_id)
 
     def live_records(self) -> int:
         """Return how many live records of this stream's object have been landed."""
@@ -64,7 +77,7 @@ class StoreCheckpoints:
         return dict(zip(table.column("ordinal").to_pylist(), table.column("payload").to_pylist(), strict=True))
 
 
-def _state(name: str, rows: list[reads.PartitionRow]) -> PartitionState:
+def _state(name: str, rows: list[reads.PartitionRow], whole: datetime | None) -> PartitionState:
     """Put the states of a partition's kinds of read together: each keeps its place, the later cursor counts."""
     cursor = None
     for row in rows:
@@ -79,4 +92,5 @@ def _state(name: str, rows: list[reads.PartitionRow]) -> PartitionState:
         changes=places.get(True),
         parent_hash=newest.parent_hash,
         complete=bool(finished) and set(finished) == {"COMPLETE"},
+        whole=whole,
     )

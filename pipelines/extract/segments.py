@@ -1,25 +1,29 @@
 """From pages to committed segments: classify every record, write one Parquet file, commit everything in one transaction.
 
-A segment is committed by a thread of its own while the next pages are fetched: Parquet and the database work outside
-Python's lock. There is never more than one under way, so that segments are committed in order.
+A segment is committed by the thread that fetches. Beside it a thread of its own was no faster: each let go of Python's lock
+at every read, write and statement, and waiting for the other cost as much as was won (docs/benchmarks.md).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from itertools import chain, repeat
-from typing import Any
+from typing import NamedTuple, cast
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from connectors.sdk.protocols import Page, RawRecord
+from connectors.sdk.protocols import Page, RawRecord, Records
 from connectors.sdk.specs import StreamSpec
 from pipelines.context import StageContext
+from pipelines.extract.suppressed import ERASED, PARTIES, without_erased
 from pipelines.landing import SCHEMA, Landing
-from pipelines.store import Lease, WriteTransaction, commits, heads, reads
+from pipelines.store import Lease, WriteTransaction, commits, heads, reads, suppression
 from pipelines.store.heads import Known
 
 SEGMENT_RECORDS = 20_000
@@ -57,19 +61,26 @@ class _Part:
 
     pages: list[Page] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    landed: list[RawRecord] = field(default_factory=list)
+    landed: Records = field(default_factory=Records)
     seen: list[int] = field(default_factory=list)
     bad: list[RawRecord] = field(default_factory=list)
     first_row: int = 0
 
 
+class _Sorted(NamedTuple):
+    """A segment that only has to be written: its parts, the rows of its file, and of each part the newest per key."""
+
+    parts: dict[_Place, _Part]
+    rows: pa.Table
+    heads: dict[_Place, pa.Table]
+
+
 class SegmentWriter:
     """Collects pages and commits them as segments; a kill never costs more than SEGMENT_RECORDS records of a partition.
 
-    That is what may be fetched twice: the segment being committed, the one coming together and the pages on their way.
-    Partitions that were read between two commits share a file and a transaction; each keeps its own read, position and
-    counts. ``filtered_by`` counts filtered records by rule, ``reasons`` holds why reads are not COMPLETE. An error of a
-    commit is raised by the next ``add`` or ``flush``.
+    That is what may be fetched twice: the segment coming together and the page on its way. Partitions that were read
+    between two commits share a file and a transaction; each keeps its own read, position and counts. ``filtered_by`` counts
+    filtered records by rule, ``reasons`` holds why reads are not COMPLETE.
     """
 
     def __init__(
@@ -78,55 +89,44 @@ class SegmentWriter:
         self._context, self._lease, self._landing, self._spec = context, lease, landing, spec
         self._connection_id, self._load_id = connection_id, load_id
         self.folder = (str(context.tenant_id), connection_id, spec.name)
+        self._erased = suppression.load(context.store, context.tenant_id)
         self.filtered_by: Counter[str] = Counter()
         self.reasons: set[str] = set()
         self._pages: list[Page] = []
         self._records = self._bytes = 0
         self._open: dict[_Place, reads.OpenRead] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="segment")
-        self._under_way: Future[None] | None = None
 
     def add(self, page: Page) -> None:
-        """Take a page; begin to commit when enough has come together."""
-        size = sum([len(record.payload) for record in page.records])
+        """Take a page; commit when enough has come together."""
+        count, size = len(page.records), sum(map(len, Records.of(page.records).payloads))
         self._pages.append(page)
-        self._records += len(page.records)
+        self._records += count
         self._bytes += size
-        half = _is_half(self._records, len(page.records), SEGMENT_RECORDS) or _is_half(self._bytes, size, SEGMENT_BYTES)
-        if half or len(self._pages) >= SEGMENT_PAGES:
-            self._settle()
-            self._under_way = self._thread.submit(self._commit_pages, self._taken())
+        full = _is_full(self._records, count, SEGMENT_RECORDS) or _is_full(self._bytes, size, SEGMENT_BYTES)
+        if full or len(self._pages) >= SEGMENT_PAGES:
+            self.flush()
 
     def flush(self) -> None:
         """Commit what is waiting: the file first, then one transaction; nothing of it counts before that."""
-        self._settle()
         if self._pages:
-            self._commit_pages(self._taken())
+            pages, self._pages = self._pages, []
+            self._records = self._bytes = 0
+            self._land(self._sorted(pages))
 
-    def _settle(self) -> None:
-        """Wait for the commit under way and raise its error."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
-
-    def _taken(self) -> list[Page]:
-        pages, self._pages = self._pages, []
-        self._records = self._bytes = 0
-        return pages
-
-    def _commit_pages(self, pages: list[Page]) -> None:
+    def _sorted(self, pages: list[Page]) -> _Sorted:
+        """Give every record of the pages its place in the account and in the file to come."""
         self._open_reads(pages)
         known = self._known(pages)
         parts = self._classify(pages, known)
-        landed = list(chain.from_iterable(part.landed for part in parts.values()))
-        rows = _table(landed)
-        name = self._landing.write(self.folder, self._lease.fence, rows) if landed else None
-        brought = []
-        for place, part in parts.items():
-            mine = rows.slice(part.first_row, len(part.landed))
-            brought.append(self._part(place, part, name, _heads(mine, known) if part.landed else None))
-        self._commit(brought)
-        self._context.progress(f"extract {self._connection_id}/{self._spec.name}: {len(landed):,} landed")
+        rows = _table([part.landed for part in parts.values()])
+        mine = {place: rows.slice(part.first_row, len(part.landed)) for place, part in parts.items() if part.landed}
+        return _Sorted(parts, rows, {place: _heads(some, known) for place, some in mine.items()})
+
+    def _land(self, done: _Sorted) -> None:
+        """Write the file and commit."""
+        name = self._landing.write(self.folder, self._lease.fence, done.rows) if done.rows.num_rows else None
+        self._commit([self._part(place, part, name, done.heads.get(place)) for place, part in done.parts.items()])
+        self._context.progress(f"extract {self._connection_id}/{self._spec.name}: {done.rows.num_rows:,} landed")
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         return self._context.store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
@@ -150,7 +150,7 @@ class SegmentWriter:
             part.counts["filtered"] += page.filtered
             if page.filtered:
                 self.filtered_by["manifest"] += page.filtered
-            account.take(page.records, part, self._open[_place(page)].read_id)
+            account.take(self._unerased(Records.of(page.records), part), part, self._open[_place(page)].read_id)
         if account.older:
             self.filtered_by[_OLDER] += account.older
         row_no = 0
@@ -158,12 +158,29 @@ class SegmentWriter:
             part.first_row, row_no = row_no, row_no + len(part.landed)
         return parts
 
+    def _unerased(self, records: Records, part: _Part) -> Records:
+        """Leave out what was erased, so that a re-sync does not bring it back; where nobody was, nothing is looked at."""
+        if self._erased is None:
+            return records
+        kept = without_erased(records, self._erased, self._connection_id, self._spec.object, self._is_party)
+        part.counts["filtered"] += len(records) - len(kept)
+        self.filtered_by[ERASED] += len(records) - len(kept)
+        return kept
+
+    @cached_property
+    def _is_party(self) -> bool:
+        connection = self._context.connection
+        assert connection is not None
+        return not PARTIES.isdisjoint(connection.connector.mapping.entities(self._spec.name))
+
     def _known(self, pages: list[Page]) -> dict[str, Known]:
-        keys = {record.key for page in pages for record in page.records if record.key is not None}
+        found = dict.fromkeys(chain.from_iterable(Records.of(page.records).keys for page in pages))
+        found.pop(None, None)
+        keys = cast("list[str]", list(found))
         if not keys:
             return {}
         store, tenant_id = self._context.store, self._context.tenant_id
-        return heads.known(store, self._connection_id, self._spec.object, sorted(keys), tenant_id=tenant_id)
+        return heads.known(store, self._connection_id, self._spec.object, keys, tenant_id=tenant_id)
 
     def _commit(self, brought: list[commits.Part]) -> None:
         with self._write() as tx:
@@ -193,110 +210,139 @@ class SegmentWriter:
         return commits.Part(self._open[place], segment, end)
 
 
+class _Met(NamedTuple):
+    """The version of a key that counts so far, and the read that met it."""
+
+    hash: str | None
+    op: str | None
+    record_time: datetime | None
+    read_id: int
+
+
 class _Account:
     """What has been met of each key, in earlier loads and in this segment so far."""
 
     def __init__(self, known: dict[str, Known]) -> None:
         self._known = known
-        self._met: dict[str, tuple[RawRecord | Known, int]] = {}
+        self._keys: set[str | None] = set()
+        self._whole: list[tuple[Records, int]] = []
+        self._by_key: dict[str, _Met] = {}
         self.older = 0
 
-    def take(self, records: tuple[RawRecord, ...], part: _Part, read_id: int) -> None:
+    def take(self, records: Records, part: _Part, read_id: int) -> None:
         """Sort a page's records into loaded, unchanged, duplicate, filtered and quarantined."""
         before = len(part.landed)
-        keys = [record.key for record in records]
-        if self._all_new(keys, records):
-            self._met.update(zip(keys, zip(records, repeat(read_id), strict=False), strict=True))  # type: ignore[arg-type]
+        if self._all_new(records):
+            self._keys.update(records.keys)
+            self._whole.append((records, read_id))
             part.landed.extend(records)
         else:
             self._one_by_one(records, part, read_id)
         part.counts["loaded"] += len(part.landed) - before
         part.counts["quarantined"] = len(part.bad)
 
-    def _all_new(self, keys: list[str | None], records: tuple[RawRecord, ...]) -> bool:
+    def _all_new(self, records: Records) -> bool:
         """Return whether every record is good and its key met for the first time: the common case, cheap to see."""
-        distinct = set(keys)
+        distinct = set(records.keys)
         return (
-            len(distinct) == len(keys)
+            len(distinct) == len(records)
+            and records.are_good
             and None not in distinct
-            and distinct.isdisjoint(self._met)
+            and None not in records.hashes
+            and distinct.isdisjoint(self._keys)
             and distinct.isdisjoint(self._known)
-            and {record.problem for record in records} == {None}
-            and None not in {record.hash for record in records}
         )
 
-    def _one_by_one(self, records: tuple[RawRecord, ...], part: _Part, read_id: int) -> None:
+    @property
+    def _met(self) -> dict[str, _Met]:
+        """What this segment has met, by key; pages that were new as a whole are put in when somebody asks."""
+        for records, read_id in self._whole:
+            versions = zip(records.hashes, records.ops, records.times, repeat(read_id), strict=False)
+            self._by_key.update(zip(records.keys, map(_Met._make, versions), strict=True))  # type: ignore[arg-type]
+        self._whole.clear()
+        return self._by_key
+
+    def _one_by_one(self, records: Records, part: _Part, read_id: int) -> None:
+        met = self._met
         for record in records:
             key = record.key
             if key is None or record.hash is None or record.problem is not None:
                 part.bad.append(record)
-            elif key not in self._met and key not in self._known:
-                self._met[key] = (record, read_id)
-                part.landed.append(record)
+            elif key not in met and key not in self._known:
+                self._land(record, key, part, read_id)
             else:
                 self._again(record, key, part, read_id)
 
+    def _land(self, record: RawRecord, key: str, part: _Part, read_id: int) -> None:
+        self._keys.add(key)
+        self._by_key[key] = _Met(record.hash, record.op, record.record_time, read_id)
+        part.landed.append(record)
+
     def _again(self, record: RawRecord, key: str, part: _Part, read_id: int) -> None:
         """Judge a record whose key has been met before."""
-        old, met_by = self._met.get(key) or self._before(key)
+        old = self._by_key.get(key) or self._before(key)
         is_older = (
             record.record_time is not None and old.record_time is not None and record.record_time < old.record_time
         )
         same = (record.hash, record.op) == (old.hash, old.op)
         if not same and (old.hash is None or not is_older):
-            self._met[key] = (record, read_id)
-            part.landed.append(record)
+            self._land(record, key, part, read_id)
             return
         if same:
-            part.counts["duplicate" if met_by == read_id else "unchanged"] += 1
+            part.counts["duplicate" if old.read_id == read_id else "unchanged"] += 1
         else:
             part.counts["filtered"] += 1
             self.older += 1
-        if met_by != read_id and key in self._known:
+        if old.read_id != read_id and key in self._known:
             part.seen.append(self._known[key].source_record_id)
-        self._met[key] = (old, read_id)
+        self._keys.add(key)
+        self._by_key[key] = old._replace(read_id=read_id)
 
-    def _before(self, key: str) -> tuple[Known, int]:
+    def _before(self, key: str) -> _Met:
         found = self._known[key]
-        return found, found.last_read or 0
+        return _Met(found.hash, found.op, found.record_time, found.last_read or 0)
 
 
-def _is_half(collected: int, page: int, most: int) -> bool:
-    """Return whether one more page would be too many: as much may be under way already, and two pages be on their way."""
-    return collected > 0 and 2 * (collected + 2 * page) > most
+def _is_full(collected: int, page: int, most: int) -> bool:
+    """Return whether the next page would be too much, with the one after it on its way."""
+    return collected > 0 and collected + 2 * page > most
 
 
 def _place(page: Page) -> _Place:
     return page.partition, page.kind.value
 
 
-def _columns(records: list[RawRecord]) -> tuple[Any, ...]:
-    """Return the records field by field: key, payload, hash, record_time, cursor, op, parent, problem."""
-    return tuple(zip(*records, strict=True)) or ((),) * len(RawRecord._fields)
-
-
-def _table(records: list[RawRecord]) -> pa.Table:
-    key, payload, content, time, _cursor, op, parent, _problem = _columns(records)
+def _table(parts: list[Records]) -> pa.Table:
+    """Return the landed records of all parts as the rows of one file."""
+    landed = parts[0] if len(parts) == 1 else Records()
+    for part in parts if len(parts) > 1 else ():
+        landed.extend(part)
     columns = [
-        pa.array(range(len(records)), pa.int64()),
-        pa.array(key, pa.string()),
-        pa.array(op, pa.string()),
-        pa.array(content, pa.string()),
-        pa.array(time, _INSTANT),
-        pa.array(payload, pa.string()),
-        pa.array(parent, pa.string()),
+        pa.array(np.arange(len(landed))),
+        pa.array(landed.keys, pa.string()),
+        pa.array(landed.ops, pa.string()),
+        pa.array(landed.hashes, pa.string()),
+        pa.array(landed.times, _INSTANT),
+        _texts(landed.payloads),
+        pa.array(landed.parents, pa.string()),
     ]
     return pa.table(columns, schema=SCHEMA)
 
 
+def _texts(payloads: list[bytes]) -> pa.Array:
+    """Return payloads as text without looking at each: they were parsed, so that they are UTF-8."""
+    ends = np.cumsum(np.fromiter(map(len, payloads), np.int32, len(payloads)), dtype=np.int32)
+    starts = pa.py_buffer(np.concatenate([np.zeros(1, np.int32), ends]))
+    return pa.StringArray.from_buffers(len(payloads), starts, pa.py_buffer(b"".join(payloads)))
+
+
 def _heads(rows: pa.Table, known: dict[str, Known]) -> pa.Table:
     """Return the newest landed row of each key: of several in one segment the last one is the head."""
-    keys = rows.column("source_key").to_pylist()
-    newest = {key: place for place, key in enumerate(keys)}
-    if len(newest) < len(keys):
-        rows, keys = rows.take(pa.array(newest.values(), pa.int64())), list(newest)
-    n = len(keys)
-    before = [known.get(key) for key in keys] if known else []
+    n = pc.count_distinct(rows.column("source_key")).as_py()
+    if n < rows.num_rows:
+        newest = {key: place for place, key in enumerate(rows.column("source_key").to_pylist())}
+        rows = rows.take(pa.array(newest.values(), pa.int64()))
+    before = [known.get(key) for key in rows.column("source_key").to_pylist()] if known else []
     ids = pa.array([one and one.source_record_id for one in before] or pa.nulls(n), pa.int64())
     stubs = pa.array([one is not None and one.is_stub for one in before] or pa.repeat(False, n), pa.bool_())
     columns = [rows.column(name) for name in ("source_key", "ordinal", "hash", "op", "record_time")]
@@ -304,13 +350,13 @@ def _heads(rows: pa.Table, known: dict[str, Known]) -> pa.Table:
 
 
 def _quarantine(records: list[RawRecord], object_name: str) -> pa.Table:
-    key, payload, _hash, _time, _cursor, _op, parent, problems = _columns(records)
+    problems = [record.problem for record in records]
     columns = [
         pa.array([object_name] * len(records), pa.string()),
-        pa.array(key, pa.string()),
+        pa.array([record.key for record in records], pa.string()),
         pa.array([problem.reason if problem else "the record has no key" for problem in problems], pa.string()),
         pa.array([problem.path if problem else None for problem in problems], pa.string()),
-        pa.array(payload, pa.binary()),
-        pa.array(parent, pa.binary()),
+        pa.array([record.payload for record in records], pa.binary()),
+        pa.array([record.parent for record in records], pa.binary()),
     ]
     return pa.table(columns, schema=_QUARANTINE)

@@ -12,8 +12,7 @@ from connectors.sdk import auth
 from connectors.sdk.errors import FixConfig
 from connectors.sdk.memory import MemoryTokens
 from connectors.sdk.protocols import StoredToken
-from pipelines.store.connection_health import record_event
-from pipelines.store.control_state import load_token, save_token
+from pipelines.store.control_state import TokenEvent, load_token, save_token
 from pipelines.store.owner import Owner
 from pipelines.store.sealing import Sealer, find_sealer
 
@@ -70,22 +69,17 @@ class StoreTokens:
 
     def save(self, token: StoredToken, expected_version: int) -> bool:
         """Replace the tokens if their version is still ``expected_version`` (0 = none yet); else change nothing."""
-        saved = save_token(
+        return save_token(
             self._store, token.connection_id, self._value(token), expected_version=expected_version,
-            tenant_id=self._tenant_id,
+            event=self._event(token), tenant_id=self._tenant_id,
         )  # fmt: skip
-        if saved and token.claimed_until is None:
-            self._announce(token)
-        return saved
 
-    def _announce(self, token: StoredToken) -> None:
-        """Record what happened to the family, once: a person is needed, or has been there."""
+    def _event(self, token: StoredToken) -> TokenEvent | None:
+        """Return what happened to the family: a person is needed, or has been there."""
+        if token.claimed_until is not None:
+            return None
         kind = NEEDS_REAUTH if token.reauth else AUTHORISED if token.access_token else None
-        if kind is not None:
-            record_event(
-                self._store, token.connection_id, kind, token.seed, at=self._now(), detail=token.reauth or "",
-                tenant_id=self._tenant_id,
-            )  # fmt: skip
+        return None if kind is None else TokenEvent(kind, token.seed, self._now(), token.reauth or "")
 
     def _value(self, token: StoredToken) -> dict[str, Any]:
         parts = {name: _json(part) for name, part in asdict(token).items() if name not in ("connection_id", "version")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.sdk.protocols import Page
+from connectors.sdk.protocols import Page, Records
 from pipelines.config import ConnectionConfig
 from pipelines.fuse import Fuse, reason_text
 
@@ -19,7 +19,7 @@ def fuse_of(connection: ConnectionConfig, stream: str) -> Fuse:
 
 def watch(fuse: Fuse, page: Page) -> None:
     """Count a page that is about to be kept; raise TooManyBad, and the page is read again by the next load."""
-    if not any(record.problem for record in page.records):
+    if Records.of(page.records).are_good:
         fuse.take(len(page.records), (), ())
         return
     bad = [(at, record.problem) for at, record in enumerate(page.records) if record.problem is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from canonical_model import load_vocabulary
 from connectors.sdk.errors import FixConfig
 from connectors.sdk.yaml_lines import load_yaml, suggest, validate
 from pipelines.golden.rules import KEY_BITS, RULES, bits
+from pipelines.golden.trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,6 +24,7 @@ ADDRESS = ("street", "street_2", "city", "region", "postcode", "country")
 CONTACT_SOURCES = {"primary_email": "email", "primary_phone": "phone"} | dict.fromkeys(ADDRESS, "address")
 RECORD = "record"
 UNION = "union"
+LIST = "list"
 _SCHEMA = json.loads(Path(__file__).with_name("policy.schema.json").read_text(encoding="utf-8"))
 
 
@@ -30,7 +32,8 @@ _SCHEMA = json.loads(Path(__file__).with_name("policy.schema.json").read_text(en
 class Choice:
     """What is chosen at once: one attribute, or the whole of a group, and the rules that choose it.
 
-    ``source`` says among which rows: the source records themselves, or their contact points of one kind.
+    ``source`` says among which rows: the source records themselves, or their contact points of one kind; ``once``
+    promises that no source record has two of these rows.
     """
 
     name: str
@@ -38,9 +41,10 @@ class Choice:
     types: tuple[str, ...]
     source: str
     rules: tuple[str, ...]
-    trust: Mapping[str, int] = field(default_factory=dict)
-    trust_default: int = 50
+    trust: Mapping[str, Trust] = field(default_factory=dict)
+    trust_default: Trust = Trust(50)  # noqa: RUF009  frozen itself
     compose: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    once: bool = False
 
     @property
     def is_group(self) -> bool:
@@ -54,13 +58,29 @@ class Choice:
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """The rules that order candidates; of a union they only order its contributors."""
-        return tuple(rule for rule in self.rules if rule != UNION)
+        """The rules that can order candidates; trust cannot where no source is trusted otherwise than the others."""
+        idle = {UNION} if self.trust or self.trust_default.decays else {UNION, "trust"}
+        return tuple(rule for rule in self.rules if rule not in idle)
+
+    @property
+    def decays(self) -> bool:
+        """True when the age of a value matters beside its order in time."""
+        return "trust" in self.rules and any(trust.decays for trust in (self.trust_default, *self.trust.values()))
 
     @property
     def quoted(self) -> tuple[str, ...]:
         """The columns as SQL names."""
         return tuple(f'"{column}"' for column in self.columns)
+
+    @property
+    def present(self) -> str:
+        """The SQL condition that a row holds a value of the choice."""
+        return "(" + " OR ".join(f"{column} IS NOT NULL" for column in self.quoted) + ")"
+
+    @property
+    def time_terms(self) -> tuple[str, ...]:
+        """The terms of the candidate row whose times tell since when each column has had its value."""
+        return ("value",) if self.source in ("email", "phone") else self.columns
 
     @property
     def since(self) -> str:
@@ -86,6 +106,11 @@ class Policy:
                 return choice
         raise FixConfig(f"golden {self.entity} has no attribute '{column}'", do=suggest(column, list(self.types)))
 
+    @property
+    def decays(self) -> bool:
+        """True when a choice asks how old a value is beside the newest evidence of its entity."""
+        return any(choice.decays for choice in self.choices)
+
     @cached_property
     def types(self) -> dict[str, str]:
         """The survived columns of the golden row with their vocabulary types, in the row's order."""
@@ -97,7 +122,7 @@ def golden_columns(entity: str) -> dict[str, str]:
     """Return the columns that are survived, with their types: the entity's terms, then what contact points give."""
     terms = load_vocabulary().entity(entity).terms
     contact = {column: "country" if column == "country" else "text" for column in CONTACT_SOURCES}
-    return {name: term.type for name, term in terms.items()} | contact
+    return {name: LIST if term.multi else term.type for name, term in terms.items()} | contact
 
 
 def load_policy(entity: str, path: Path | None = None, known_sources: Collection[str] | None = None) -> Policy:
@@ -105,18 +130,29 @@ def load_policy(entity: str, path: Path | None = None, known_sources: Collection
 
     ``known_sources`` are the names that ``trust:`` may use; anything the files get wrong raises FixConfig.
     """
-    policy = _read(DEFAULT, None)
-    if path is not None:
-        own = _read(path, known_sources)
-        policy = {
-            "trust": policy["trust"] | own.get("trust", {}),
-            "rules": own.get("rules", policy["rules"]),
-            "entities": {
-                name: _merged(policy["entities"].get(name, {}), own.get("entities", {}).get(name, {}))
-                for name in policy["entities"].keys() | own.get("entities", {}).keys()
-            },
-        }
-    return _policy(entity, policy)
+    if path is None:
+        return _shipped(entity)
+    policy, own = _default(), _read(path, known_sources)
+    laid_over = {
+        "trust": policy["trust"] | own.get("trust", {}),
+        "rules": own.get("rules", policy["rules"]),
+        "entities": {
+            name: _merged(policy["entities"].get(name, {}), own.get("entities", {}).get(name, {}))
+            for name in policy["entities"].keys() | own.get("entities", {}).keys()
+        },
+    }
+    return _policy(entity, laid_over)
+
+
+@cache
+def _default() -> Mapping[str, Any]:
+    """Return what the shipped policy says: read once, never changed."""
+    return _read(DEFAULT, None)
+
+
+@cache
+def _shipped(entity: str) -> Policy:
+    return _policy(entity, _default())
 
 
 def _merged(ours: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,15 +190,15 @@ def _choice(
     name: str, columns: tuple[str, ...], entity: str, facts: Mapping[str, Any], data: Mapping[str, Any]
 ) -> Choice:
     types = golden_columns(entity)
-    trust = {**data["trust"], **facts.get("trust", {})}
+    trust = {source: Trust.of(told) for source, told in {**data["trust"], **facts.get("trust", {})}.items()}
     return Choice(
         name=name,
         columns=columns,
         types=tuple(types[column] for column in columns),
         source=CONTACT_SOURCES.get(columns[0], RECORD),
         rules=tuple(facts["rules"]),
-        trust={source: number for source, number in trust.items() if source != "default"},
-        trust_default=trust.get("default", 50),
+        trust={source: told for source, told in trust.items() if source != "default"},
+        trust_default=trust.get("default", Trust(50)),
         compose={term: tuple(parts) for term, parts in facts.get("compose", {}).items()},
     )
 
@@ -228,7 +264,21 @@ def _check_choice(columns: tuple[str, ...], entity: str, facts: Mapping[str, Any
 def _check_trust(
     facts: Mapping[str, Any], at: tuple[str, ...], locate: Locate, known_sources: Collection[str] | None
 ) -> None:
-    for name in facts.get("trust", {}):
+    for name, told in facts.get("trust", {}).items():
+        where = locate.where((*at, "trust", name))
+        if isinstance(told, dict):
+            _check_decay(name, told, where)
         if known_sources is not None and name != "default" and name not in known_sources:
             do = suggest(name, sorted(known_sources))
-            raise FixConfig(f"no connection or connector '{name}'", where=locate.where((*at, "trust", name)), do=do)
+            raise FixConfig(f"no connection or connector '{name}'", where=where, do=do)
+
+
+def _check_decay(name: str, told: Mapping[str, float], where: str) -> None:
+    if told.get("min", 0) > told["max"]:
+        raise FixConfig(
+            f"the lowest trust in '{name}' is above the highest", where=where, do="let max be the higher one"
+        )
+    if len(told.keys() & {"half_life_days", "decay_days"}) != 1:
+        raise FixConfig(
+            f"how the trust in '{name}' fades is not clear", where=where, do="give half_life_days or decay_days"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,13 +14,13 @@ from pipelines.golden.survivorship import CONTACT_SCHEMA, ROLE_SCHEMA, member_sc
 from pipelines.store import golden_reads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pipelines.store import Store
     from pipelines.store.golden_reads import Scope
 
-_CONTACT_COLUMNS = ("kind", "rank", "verified", "deliverable", *ADDRESS)
-_CONTACT_KINDS = ("email", "phone", "address")
+CONTACT_COLUMNS = ("kind", "rank", "verified", "deliverable", *ADDRESS)
+CONTACT_KINDS = ("email", "phone", "address")
 _SOURCE_COLUMNS = ("source_ref", "connection", "connector")
 
 
@@ -41,7 +41,7 @@ def read_candidates(store: Store, scope: Scope, connections: Mapping[str, tuple[
     terms = list(load_vocabulary().entity(scope.entity).terms)
     with ThreadPoolExecutor(max_workers=2) as readers:
         played = readers.submit(golden_reads.roles, store, scope)
-        points = readers.submit(golden_reads.contacts, store, scope, _CONTACT_KINDS, _CONTACT_COLUMNS)
+        points = readers.submit(golden_reads.contacts, store, scope, CONTACT_KINDS, CONTACT_COLUMNS)
         members = golden_reads.members(store, scope, terms)
         contacts, roles = points.result(), played.result()
     sources = _sources(store, scope, members, contacts, connections)
@@ -52,11 +52,21 @@ def read_candidates(store: Store, scope: Scope, connections: Mapping[str, tuple[
     )
 
 
+def named(rows: Iterable[Mapping[str, Any]], connections: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return rows of the store with source_ref as text, connection and connector, as candidates have them."""
+    found = []
+    for row in rows:
+        reference = "/".join(row[name] for name in golden_reads.REFERENCE)
+        names = connections.get(row["connection_id"], (row["connection_id"],) * 2)
+        found.append({**row, **dict(zip(_SOURCE_COLUMNS, (reference, *names), strict=True))})
+    return found
+
+
 def _sources(
     store: Store, scope: Scope, members: pa.Table, contacts: pa.Table, connections: Mapping[str, tuple[str, str]]
 ) -> pa.Table:
     """Return source_ref as text (connection, object, key), connection and connector of all source records concerned."""
-    columns = ["source_record_id", "connection_id", "object", "source_key"]
+    columns = ["source_record_id", *golden_reads.REFERENCE]
     rows, asked = members.select(columns), contacts.column("source_record_id")
     others = asked.filter(pc.invert(pc.is_in(asked, rows.column("source_record_id"))))
     if len(others):

@@ -34,22 +34,9 @@ def golden_sql(policy: Policy, *, timed: bool = True) -> str:
     joins = " ".join(f"LEFT JOIN part_{source} USING (e)" for source in sources)
     values = "".join(f'{_value(policy, numbers, column)} AS "{column}", ' for column in policy.types)
     return (
-        f"WITH {', '.join([f'entity AS ({_ENTITY})', *steps])} "
+        f"WITH {', '.join([f'entity AS ({_ENTITY})', *_newest(policy), *steps])} "
         f"SELECT e AS entity_id, {values}roles, source_count, is_stub, {_provenance(policy, numbers)} AS provenance "
         f"FROM entity {joins} ORDER BY e"
-    )
-
-
-def candidates_sql(choice: Choice, column: str) -> str:
-    """Return the query that lists the candidates of one choice, best first, each with the rule it lost by."""
-    loses = decided_sql(choice, "first(k) OVER (ORDER BY k DESC)", "k")
-    value = f'v."{column}"' if choice.is_group else "v"
-    return (
-        f"WITH {_candidates(choice.source, (choice,))}, {_told_since(choice.source, (choice,))}, "
-        f"{_keyed(choice.source, (choice,), {choice.name: 0}, everyone=True)} "
-        f"SELECT s AS source_record_id, {value} AS value, t AS since, "
-        f"CASE WHEN k < first(k) OVER (ORDER BY k DESC) THEN {loses} END AS lost_by "
-        f"FROM (SELECT s, v0 AS v, k0 AS k, t0 AS t FROM keyed_{choice.source} WHERE k0 IS NOT NULL) ORDER BY k DESC"
     )
 
 
@@ -65,12 +52,19 @@ def _steps(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *,
 def _candidates(source: str, choices: tuple[Choice, ...]) -> str:
     read = _record_columns(choices) if source == RECORD else _contact_columns(source)
     rows = "members WHERE NOT is_stub" if source == RECORD else f"contacts WHERE kind = '{source}'"
-    times = {time: "VARCHAR" for choice in choices for time in _times(choice)}
+    times = {time: "VARCHAR" for choice in choices for time in choice.time_terms}
     shape = "{" + ", ".join(f'"{name}": "{kind}"' for name, kind in times.items()) + "}"
-    return (
-        f"candidate_{source} AS (SELECT entity_id AS e, source_record_id AS s, connection, connector, {read}, "
-        f"record_time, tie, alone, from_json(term_times, '{shape}') AS times FROM {rows})"
-    )
+    aged = any(choice.decays for choice in choices)
+    columns = f"entity_id AS e, source_record_id AS s, connection, connector, {read}, record_time, tie, alone"
+    plain = f"SELECT {columns}, from_json(term_times, '{shape}') AS times FROM {rows}"
+    return f"candidate_{source} AS ({f'SELECT * FROM ({plain}) JOIN newest USING (e)' if aged else plain})"
+
+
+def _newest(policy: Policy) -> Iterable[str]:
+    """When an entity was last heard of, by its sources' own times: what the age of a value is counted to."""
+    if policy.decays:
+        told = " UNION ALL ".join(f"SELECT entity_id, record_time FROM {rows}" for rows in ("members", "contacts"))
+        yield f"newest AS (SELECT entity_id AS e, max(record_time) AS newest FROM ({told}) GROUP BY entity_id)"
 
 
 def _record_columns(choices: tuple[Choice, ...]) -> str:
@@ -102,21 +96,16 @@ def _text(instant: str) -> str:
     return f"coalesce('\"' || replace(({instant})::VARCHAR, ' ', 'T') || 'Z\"', 'null')"
 
 
-def _keyed(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, everyone: bool = False) -> str:
+def _keyed(source: str, choices: tuple[Choice, ...], numbers: dict[str, int]) -> str:
     parts = []
     for choice in choices:
         number = numbers[choice.name]
         parts += [
             f"{_held(choice)} AS v{number}",
-            f"CASE WHEN {_present(choice)} THEN {key_sql(choice)} END AS k{number}",
+            f"CASE WHEN {choice.present} THEN {key_sql(choice)} END AS k{number}",
             f"{choice.since} AS t{number}",
         ]
-    which = "" if everyone else " WHERE NOT alone"
-    return f"keyed_{source} AS MATERIALIZED (SELECT e, s, {', '.join(parts)} FROM since_{source}{which})"
-
-
-def _present(choice: Choice) -> str:
-    return "(" + " OR ".join(f"{column} IS NOT NULL" for column in choice.quoted) + ")"
+    return f"keyed_{source} AS MATERIALIZED (SELECT e, s, {', '.join(parts)} FROM since_{source} WHERE NOT alone)"
 
 
 def _held(choice: Choice) -> str:
@@ -128,21 +117,16 @@ def _held(choice: Choice) -> str:
 def _since(choice: Choice) -> str:
     """Since when a candidate has had its value: of a group, the latest time of a filled term."""
     if not choice.is_group:
-        return _time(_times(choice)[0])
+        return _time(choice.time_terms[0])
     times = [
         f"CASE WHEN {column} IS NOT NULL THEN {_time(time)} END"
-        for column, time in zip(choice.quoted, _times(choice), strict=True)
+        for column, time in zip(choice.quoted, choice.time_terms, strict=True)
     ]
     return f"greatest({', '.join(times)})"
 
 
 def _time(term: str) -> str:
     return f'coalesce(TRY_CAST(times."{term}" AS TIMESTAMP), record_time)'
-
-
-def _times(choice: Choice) -> tuple[str, ...]:
-    """Return the terms of the candidate row whose times tell since when each column has had its value."""
-    return ("value",) if choice.source in ("email", "phone") else choice.columns
 
 
 def _best(source: str, choices: tuple[Choice, ...], numbers: dict[str, int]) -> str:
@@ -171,11 +155,11 @@ def _part(source: str, choices: tuple[Choice, ...], numbers: dict[str, int], *, 
     several, alone = [], []
     for choice in choices:
         number = numbers[choice.name]
-        cell = f"'[' || w{number}.s || ',\"' || {_rule(choice, number)} || '\",' || {_text(f'w{number}.t')} || ']'"
+        cell = f"concat('[', w{number}.s, ',\"', {_rule(choice, number)}, '\",', {_text(f'w{number}.t')}, ']')"
         several += [f"v{number}", f"{cell} AS p{number}"]
         since = _text(choice.since) if timed else "record_text"
         value = f"list_sort(list_distinct({_held(choice)}))" if choice.union else _held(choice)
-        alone += [value, f"'[' || s || ',\"{ONLY}\",' || {since} || ']'"]
+        alone += [value, f"concat('[', s, ',\"{ONLY}\",', {since}, ']')"]
     return (
         f"part_{source} AS (SELECT e, {', '.join(several)} FROM best_{source} LEFT JOIN rival_{source} USING (e) "
         f"UNION ALL SELECT e, {', '.join(alone)} FROM since_{source} WHERE alone)"
@@ -194,14 +178,15 @@ def _value(policy: Policy, numbers: dict[str, int], column: str) -> str:
 
 
 def _provenance(policy: Policy, numbers: dict[str, int]) -> str:
-    cells = [
-        f"CASE WHEN {_value(policy, numbers, column)} IS NOT NULL "
-        f"THEN '\"{column}\":' || p{numbers[policy.choice(column).name]} END"
+    """Return the SQL of {column: cell}; one call for all pieces, since text that is put together twice costs most here."""
+    pieces = [
+        f"CASE WHEN {_value(policy, numbers, column)} IS NOT NULL THEN {piece} END"
         for column in sorted(policy.types)
+        for piece in (f"',\"{column}\":'", f"p{numbers[policy.choice(column).name]}")
     ]
-    if not cells:
+    if not pieces:
         return "'{}'"
-    return f"'{{' || concat_ws(',', {', '.join(cells)}) || '}}'"
+    return f"concat('{{', substr(concat({', '.join(pieces)}), 2), '}}')"
 
 
 _ENTITY = (

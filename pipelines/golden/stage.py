@@ -9,31 +9,46 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from connectors.sdk.errors import FixConfig
+from pipelines.golden.candidate import instant_of, microseconds
+from pipelines.golden.moved import moved_pins
+from pipelines.golden.pins import problem, with_pins
 from pipelines.golden.policy import load_policy
 from pipelines.golden.reading import read_candidates
 from pipelines.golden.survivorship import survive
 from pipelines.report import StageReport
 from pipelines.store import Counts, golden_reads, tables
 from pipelines.store.golden_reads import Scope
+from pipelines.store.pins import open_pins, repinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from pipelines.context import StageContext
     from pipelines.golden.policy import Policy
     from pipelines.store import Lease, Store
+    from pipelines.store.pins import Pin
 
 STAGE = "golden"
 READ_ENTITIES = 120_000
 SPAN_ENTITIES = 60_000
 WRITE_ROWS = 20_000
-_CODE_VERSION = 1  # raise it when the same policy would choose otherwise: every golden row is then made anew
+_CODE_VERSION = 2  # raise it when the same policy would choose otherwise: every golden row is then made anew
+
+
+class _Made(NamedTuple):
+    """Golden rows of some entities: which were asked for, how many members were read, which pins are out of date."""
+
+    asked: pa.Array
+    read: int
+    golden: pa.Table
+    moved: list[int]
 
 
 @dataclass(frozen=True)
@@ -59,19 +74,33 @@ def _run(context: StageContext, policy: Policy, lease: Lease) -> StageReport:
     store, tenant, entity = context.store, context.tenant_id, policy.entity
     upto, since = golden_reads.last_change(store, tenant), store.watermark(STAGE, entity, tenant_id=tenant)
     known_policy = store.watermark(STAGE, f"{entity}/policy", tenant_id=tenant)
-    everything = context.full or since == 0 or known_policy != fingerprint(policy)
-    if everything:
-        ids = golden_reads.entity_ids(store, tenant, entity)
-    else:
-        ids = golden_reads.changed_entity_ids(store, tenant, entity, since)
-    done = _Done()
-    for asked, read, golden in _made_ahead(store, tenant, policy, ids, everything=everything):
-        done += _Done(read=read) + _write(context, lease, policy, golden, asked)
+    now, policy_changed = context.now(), known_policy != fingerprint(policy)
+    everything = context.full or since == 0 or policy_changed
+    ids = golden_reads.entity_ids(store, tenant, entity) if everything else _changed(store, tenant, entity, since, now)
+    pins = open_pins(store, Scope(tenant, entity), now)
+    done, moved = _Done(), list[int]()
+    for made in _made_ahead(store, tenant, policy, ids, pins, everything=everything):
+        done += _Done(read=made.read) + _write(context, lease, policy, made.golden, made.asked)
+        moved += made.moved
         context.progress(f"{STAGE} {entity}: {done.counts.written + done.counts.unchanged} of {len(ids)}")
-    moved = upto != since and (len(ids) > 0 or since == 0)
-    if moved or known_policy != fingerprint(policy):
-        _remember(context, lease, policy, upto)
-    return _report(entity, len(ids), done)
+    if len(ids) or policy_changed or (upto and not since):
+        _remember(context, lease, policy, upto, now)
+    return _report(entity, len(ids), done, _pin_details(policy, pins, moved))
+
+
+def _changed(store: Store, tenant: int, entity: str, since: int, now: datetime) -> pa.Array:
+    """Return the entities whose links, member rows or pins changed, or whose pins ran out since the last run."""
+    ids = golden_reads.changed_entity_ids(store, tenant, entity, since)
+    asked_at = store.watermark(STAGE, f"{entity}/asked", tenant_id=tenant)
+    before = instant_of(asked_at) if asked_at else None
+    pinned = repinned(store, tenant, entity, since, before, now)
+    return pa.array(sorted({*ids.to_pylist(), *pinned}), pa.int64()) if pinned else ids
+
+
+def _pin_details(policy: Policy, pins: Sequence[Pin], moved: list[int]) -> dict[str, Any]:
+    """Return what a steward should look at: pins that a source contradicts anew, and pins that cannot be applied."""
+    unusable = {pin.decision_id: why for pin in pins if (why := problem(policy, pin)) is not None}
+    return {"pins": {"open": len(pins), "moved": sorted(moved), "unusable": unusable}} if pins else {}
 
 
 def fingerprint(policy: Policy) -> int:
@@ -89,20 +118,21 @@ def _sources(context: StageContext) -> set[str] | None:
 
 
 def _made_ahead(
-    store: Store, tenant: int, policy: Policy, ids: pa.Array, *, everything: bool
-) -> Iterator[tuple[pa.Array, int, pa.Table]]:
-    """Yield slices of the ids, how many members were read, and the golden rows; the next is made while one is written."""
+    store: Store, tenant: int, policy: Policy, ids: pa.Array, pins: Sequence[Pin], *, everything: bool
+) -> Iterator[_Made]:
+    """Yield slices of the ids with their golden rows; the next slice is made while one is written."""
     connections = golden_reads.connections(store, tenant)
 
-    def make(asked: pa.Array) -> tuple[pa.Array, int, pa.Table]:
+    def make(asked: pa.Array) -> _Made:
         scope = _scope(tenant, policy.entity, asked, everything=everything)
         found = read_candidates(store, scope, connections)
         parts = [found.between(span[0], span[-1]) for span in _slices(asked, SPAN_ENTITIES)]
         rows = [survive(part.members, policy, part.contacts, part.roles) for part in parts]
-        return asked, found.members.num_rows, pa.concat_tables(rows)
+        golden = with_pins(pa.concat_tables(rows), policy, found, pins)
+        return _Made(asked, found.members.num_rows, golden, moved_pins(store, tenant, policy, found, pins))
 
     with ThreadPoolExecutor(max_workers=1) as maker:
-        following: Future[tuple[pa.Array, int, pa.Table]] | None = None
+        following: Future[_Made] | None = None
         for asked in _slices(ids, READ_ENTITIES):
             present, following = following, maker.submit(make, asked)
             if present is not None:
@@ -138,13 +168,14 @@ def _write(context: StageContext, lease: Lease, policy: Policy, golden: pa.Table
     return _Done(counts=counts, removed=removed)
 
 
-def _remember(context: StageContext, lease: Lease, policy: Policy, upto: int) -> None:
+def _remember(context: StageContext, lease: Lease, policy: Policy, upto: int, now: datetime) -> None:
     with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
         tx.set_watermark(STAGE, policy.entity, upto)
         tx.set_watermark(STAGE, f"{policy.entity}/policy", fingerprint(policy))
+        tx.set_watermark(STAGE, f"{policy.entity}/asked", microseconds(now))
 
 
-def _report(entity: str, entities: int, done: _Done) -> StageReport:
+def _report(entity: str, entities: int, done: _Done, details: dict[str, Any]) -> StageReport:
     counts = {
         "read": done.read,
         "entities": entities,
@@ -152,4 +183,4 @@ def _report(entity: str, entities: int, done: _Done) -> StageReport:
         "unchanged": done.counts.unchanged,
         "removed": done.removed,
     }
-    return StageReport(stage=STAGE, entity=entity, counts=counts)
+    return StageReport(stage=STAGE, entity=entity, counts=counts, details=details)

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from canonical_model import load_vocabulary
-from pipelines.golden.policy import ADDRESS, CONTACT_SOURCES, golden_columns
-from pipelines.golden.sql import candidates_sql, golden_sql
+from pipelines.golden.policy import ADDRESS, CONTACT_SOURCES, RECORD, golden_columns
+from pipelines.golden.sql import golden_sql
 
 if TYPE_CHECKING:
     from pipelines.golden.policy import Policy
@@ -40,11 +40,11 @@ _SOURCE = (
     ("connector", pa.string()),
     ("record_time", _INSTANT),
     ("term_times", pa.string()),
+    ("row_key", pa.string()),
 )
 CONTACT_SCHEMA = pa.schema(
     [
         *_SOURCE,
-        ("row_key", pa.string()),
         ("kind", pa.string()),
         ("value", pa.string()),
         ("rank", pa.int64()),
@@ -87,27 +87,15 @@ def survive(
     return _complete(rows, golden_schema(policy.entity))
 
 
-def candidates(members: pa.Table, policy: Policy, contacts: pa.Table | None, column: str) -> pa.Table:
-    """Return every candidate for one golden column of one entity, best first.
-
-    Columns: source_record_id, value, since, and the rule by which it lost against the best (null for the best).
-    """
-    with _connection(members, policy, contacts, None) as connection:
-        rows = connection.execute(candidates_sql(policy.choice(column), column)).to_arrow_table()
-    place = rows.schema.get_field_index("since")
-    return rows.set_column(place, "since", rows.column("since").cast(_INSTANT))
-
-
 def _connection(
     members: pa.Table, policy: Policy, contacts: pa.Table | None, roles: pa.Table | None
 ) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     members, contacts = members.select(member_schema(policy.entity).names), _given(contacts, CONTACT_SCHEMA)
-    same_record = pc.binary_join_element_wise(contacts.column("source_ref"), contacts.column("row_key"), "\n")
     told = pc.invert(members.column("is_stub"))
-    connection.register("members", _ranked(members, members.column("source_ref"), told.cast(pa.int64())))
+    connection.register("members", _ranked(members, told.cast(pa.int64())))
     kinds = contacts.column("kind").combine_chunks().dictionary_encode().indices.cast(pa.int64())
-    connection.register("contacts", _ranked(contacts, same_record, kinds))
+    connection.register("contacts", _ranked(contacts, kinds))
     connection.register("roles", _given(roles, ROLE_SCHEMA))
     return connection
 
@@ -116,8 +104,10 @@ def _told(policy: Policy, given: list[pa.Table]) -> Policy:
     """Return the choices for which there is any candidate: sources fill few terms, and an empty column costs too."""
     filled = {name for rows in given for name in rows.column_names if rows.column(name).null_count < rows.num_rows}
     filled |= CONTACT_SOURCES.keys() - set(ADDRESS) if "value" in filled else set()
-    kept = tuple(choice for choice in policy.choices if filled & {*choice.columns, *choice.compose})
-    return replace(policy, choices=kept)
+    records = given[0].column("source_record_id")
+    once = pc.count_distinct(records).as_py() == len(records)
+    kept = (choice for choice in policy.choices if filled & {*choice.columns, *choice.compose})
+    return replace(policy, choices=tuple(replace(choice, once=once and choice.source == RECORD) for choice in kept))
 
 
 def _timed(given: list[pa.Table]) -> bool:
@@ -136,13 +126,16 @@ def _given(rows: pa.Table | None, schema: pa.Schema) -> pa.Table:
     return schema.empty_table() if rows is None else rows.select(schema.names)
 
 
-def _ranked(rows: pa.Table, texts: pa.ChunkedArray, within: pa.ChunkedArray | pa.Array) -> pa.Table:
-    """Add ``tie``, the higher the earlier the text, and whether a row is ``alone`` in its entity (and kind).
+def _ranked(rows: pa.Table, within: pa.ChunkedArray | pa.Array) -> pa.Table:
+    """Add ``tie``, the higher the earlier source_ref (then row_key), and whether a row is ``alone`` in its entity (and kind).
 
     UTC timestamps become plain ones, which need no zone data.
     """
     plain = [pa.field(f.name, pa.timestamp("us") if f.type == _INSTANT else f.type) for f in rows.schema]
-    tie = pc.rank(texts, sort_keys="descending", tiebreaker="dense")
+    keys = pc.fill_null(rows.column("row_key"), "")
+    tie = pc.rank(
+        pc.binary_join_element_wise(rows.column("source_ref"), keys, "\n"), sort_keys="descending", tiebreaker="dense"
+    )
     group = pc.add(pc.multiply(rows.column("entity_id"), _KINDS), within)
     _, place, count = np.unique(group.to_numpy(), return_inverse=True, return_counts=True)
     alone = pa.array(count[place] == 1)

@@ -99,6 +99,9 @@ class Unit:
 
     def _slice(self, file: dict[str, int | str], segment_id: int) -> pa.Table:
         table = self.landing.read(str(file["name"])).slice(int(file["first"]), int(file["rows"]))
+        erased = pc.equal(table.column("op"), "erased")
+        if pc.any(erased).as_py():
+            table = table.filter(pc.invert(erased))
         return table.append_column("segment_id", pa.repeat(pa.scalar(segment_id, pa.int64()), table.num_rows))
 
     def _stale(self) -> Iterator[_Batch]:

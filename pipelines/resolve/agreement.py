@@ -37,13 +37,17 @@ class Check:
     def holds(self, left: Row, right: Row) -> bool:
         """Tell whether the test holds of two rows."""
         columns = [str(arg) for arg in self.args if isinstance(arg, str)]
+        numbers = [arg for arg in self.args if not isinstance(arg, str)]
+        if self.name in _EITHER_WAY:
+            ways = ((left[columns[0]], right[columns[1]]), (right[columns[0]], left[columns[1]]))
+            return any(x is not None and y is not None and _EITHER_WAY[self.name](x, y, *numbers) for x, y in ways)
         if self.name == "similar across":
             values = [left[columns[0]], right[columns[1]]]
         else:
             values = [row[column] for column in columns for row in (left, right)]
         if any(value is None for value in values):
             return False
-        return _TESTS[self.name][1](*values, *(arg for arg in self.args if not isinstance(arg, str)))
+        return _TESTS[self.name][1](*values, *numbers)
 
     def singly(self) -> Check:
         """Return the test for rows whose lists hold one value at most: it compares values, which is much cheaper."""
@@ -139,6 +143,28 @@ def _short_form(left: str, right: str, limit: float) -> bool:
     return left.startswith(right) or right.startswith(left) or jaro_winkler(left, right) >= limit
 
 
+def _years_sql(c: str, most: int) -> str:
+    return f"abs(left({c}_l, 4)::INTEGER - left({c}_r, 4)::INTEGER) <= {most}"
+
+
+def _years(left: str, right: str) -> int:
+    return abs(int(left[:4]) - int(right[:4]))
+
+
+def _moved_sql(column: str, other: str, limit: float) -> str:
+    return f"coalesce({similarity_sql(column, other)} >= {limit!r}, false)"
+
+
+def _one_of_sql(word: str, words: str) -> str:
+    return f"coalesce(contains(' ' || {words} || ' ', ' ' || {word} || ' '), false)"
+
+
+_EITHER_WAY: Mapping[str, Callable[..., bool]] = {
+    "moved": lambda x, y, limit: jaro_winkler(x, y) >= limit,
+    "one of the words": lambda word, words: f" {word} " in f" {words} ",
+}
+"""Tests of one record's first column against the other's second one, either way round; one way may be missing."""
+
 _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
     "equal": (lambda c: f"{c}_l = {c}_r", lambda x, y: x == y),
     "swapped": (lambda c, o: f"{c}_l = {o}_r AND {o}_l = {c}_r", lambda x, y, u, v: x == v and u == y),
@@ -161,11 +187,18 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
     ),
     "edits": (_edits_sql, within_edits),
     "date edit": (_date_edit_sql, lambda x, y: within_edits(x, y, 1) or _turned(x, y)),
-    "within ten years": (
-        lambda c: f"abs(left({c}_l, 4)::INTEGER - left({c}_r, 4)::INTEGER) <= {_DECADE}",
-        lambda x, y: abs(int(x[:4]) - int(y[:4])) <= _DECADE,
-    ),
+    "within ten years": (lambda c: _years_sql(c, _DECADE), lambda x, y: _years(x, y) <= _DECADE),
+    "within a year": (lambda c: _years_sql(c, 1), lambda x, y: _years(x, y) <= 1),
     "shared": (lambda c: f"list_has_any({c}_l, {c}_r)", lambda x, y: bool(set(x) & set(y))),
+    "known as": (lambda c: f"list_has_any({c}_l, {c}_r)", lambda x, y: bool(set(x) & set(y))),
+    "moved": (
+        lambda c, o, limit: f"({_moved_sql(c, o, limit)} OR {_moved_sql(o, c, limit)})",
+        lambda *_: False,  # either way: see ``_EITHER_WAY``
+    ),
+    "one of the words": (
+        lambda c, o: f"({_one_of_sql(f'{c}_l', f'{o}_r')} OR {_one_of_sql(f'{c}_r', f'{o}_l')})",
+        lambda *_: False,
+    ),
     "shared, one's own": (
         lambda c, own: f"(list_has_any({own}_l, {c}_r) OR list_has_any({c}_l, {own}_r))",
         lambda x, y, u, v: bool(set(u) & set(y)) or bool(set(x) & set(v)),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import resource
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow.csv as pcsv
 import yaml
 
 from connectors.sdk.errors import FixConfig
-from pipelines.resolve.engine import resolve_table
+from pipelines.resolve.decided import Decided
+from pipelines.resolve.engine import partition_of, resolve_table
 from pipelines.resolve.read_csv import read_records
 from pipelines.resolve.rules import load_policy
 
@@ -19,24 +21,59 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from pathlib import Path
 
+    import duckdb
 
-def bench_identity(directory: Path, *, progress: Callable[[str], None] | None = None) -> dict[str, object]:
-    """Return the accuracy and cost of resolving ``records.csv``; of ``dataset.yaml`` only the entity is read."""
+    from pipelines.resolve.edges import Ints
+    from pipelines.resolve.engine import Resolution
+
+SWEPT = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
+"""Match weights (log2 odds) from 0.2 to 0.985: what a person might choose as threshold."""
+
+
+def bench_identity(
+    directory: Path, *, progress: Callable[[str], None] | None = None, sweep: bool = False
+) -> dict[str, object]:
+    """Return the accuracy and cost of resolving ``records.csv``; of ``dataset.yaml`` only the entity is read.
+
+    With ``sweep`` the F1 of every threshold of ``SWEPT`` is measured too, on the same scores: ``best_f1`` is the highest,
+    at ``best_threshold``.
+    """
     started = time.perf_counter()
     table = read_records(directory / "records.csv", _entity(directory / "dataset.yaml"), source="bench")
     if progress:
         progress(f"{directory.name}: {table.num_rows:,} records")
-    resolution = resolve_table(table, _entity(directory / "dataset.yaml"), load_policy())
-    seconds = time.perf_counter() - started
+    curve: dict[float, Ints] = {}
+    seconds = []
+
+    def then(con: duckdb.DuckDBPyConnection, resolution: Resolution) -> None:
+        seconds.append(time.perf_counter() - started)
+        for threshold in SWEPT if sweep else ():
+            model = replace(resolution.model, threshold=threshold)
+            curve[threshold] = partition_of(con, model, load_policy(), Decided.nothing())
+
+    resolution = resolve_table(table, _entity(directory / "dataset.yaml"), load_policy(), then=then)
     truth = _truth(directory / "truth.csv")
     keys = [ref.split("/", 1)[1] for ref in resolution.source_refs.to_pylist()]
+    right = [truth.get(key, key) for key in keys]
     return {
         "name": directory.name,
-        **accuracy(resolution.labels.tolist(), [truth.get(key, key) for key in keys]),
-        "threshold": round(1 / (1 + 2**-resolution.model.threshold), 4),
-        "seconds": round(seconds, 2),
+        **accuracy(resolution.labels.tolist(), right),
+        **_best({threshold: accuracy(labels.tolist(), right)["pairwise_f1"] for threshold, labels in curve.items()}),
+        "threshold": _chance(resolution.model.threshold),
+        "seconds": round(seconds[0], 2),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
+
+
+def _best(curve: dict[float, float]) -> dict[str, float]:
+    if not curve:
+        return {}
+    best = max(sorted(curve, key=abs), key=lambda threshold: curve[threshold])
+    return {"best_f1": curve[best], "best_threshold": _chance(best)}
+
+
+def _chance(weight: float) -> float:
+    return float(round(1 / (1 + 2**-weight), 4))
 
 
 def _entity(path: Path) -> str:

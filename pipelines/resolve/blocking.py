@@ -150,6 +150,10 @@ def budget(rows: int) -> int:
 
 
 def _make_atoms(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...]) -> None:
+    con.execute(f"CREATE OR REPLACE TABLE atom AS {_atoms_sql(atoms)}")
+
+
+def _atoms_sql(atoms: tuple[Atom, ...], source: str = "norm") -> str:
     select = []
     for atom in atoms:
         value = f"nullif({atom.expr}, '')"
@@ -157,9 +161,7 @@ def _make_atoms(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...]) -> None
             f"hash({value}) AS {sql.quote(atom.name)}",
             f"{value} IS NOT NULL AS {sql.quote('has_' + atom.name)}",
         ]
-    con.execute(
-        f"CREATE OR REPLACE TABLE atom AS SELECT {', '.join(['rid', 'employee', *select])} FROM norm WHERE NOT is_stub"
-    )
+    return f"SELECT {', '.join(['rid', 'employee', *select])} FROM {source} WHERE NOT is_stub"
 
 
 def _alone(atoms: tuple[Atom, ...]) -> list[tuple[str, ...]]:
@@ -196,23 +198,40 @@ def every_pair(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def build_keyed(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], keys: tuple[tuple[str, ...], ...]) -> None:
+    """Create ``keyed`` (key, rid): the blocks that each record is in by its own values, however large they are."""
+    _make_atoms(con, _used(atoms, keys))
+    con.execute("CREATE OR REPLACE TABLE keyed (key UBIGINT, rid INTEGER)")
+    for number, key in enumerate(keys):
+        con.execute(f"INSERT INTO keyed {_keyed_sql(number, key)}")
+    con.execute("DROP TABLE IF EXISTS atom")
+
+
+def keyed_sql(atoms: tuple[Atom, ...], keys: tuple[tuple[str, ...], ...], source: str) -> str:
+    """Select ``keyed`` from a table like ``norm`` in one statement, for few records."""
+    found = " UNION ALL ".join(_keyed_sql(number, key) for number, key in enumerate(keys))
+    return f"WITH atom AS MATERIALIZED ({_atoms_sql(_used(atoms, keys), source)}) {found}"
+
+
+def _keyed_sql(number: int, key: Key) -> str:
+    return f"SELECT hash({number}, employee, {_key_hash(key)}) AS key, rid FROM atom WHERE {_present(key)}"
+
+
+def _used(atoms: tuple[Atom, ...], keys: tuple[Key, ...]) -> tuple[Atom, ...]:
+    used = {name for key in keys for name in key}
+    return tuple(atom for atom in atoms if atom.name in used)
+
+
 def build_pairs(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], keys: tuple[tuple[str, ...], ...]) -> None:
     """Create ``pair`` (l < r): distinct candidate pairs of records of one role, found by any of the keys."""
     if EVERY_PAIR in keys:
         every_pair(con)
         return
-    used = {name for key in keys for name in key}
-    _make_atoms(con, tuple(atom for atom in atoms if atom.name in used))
-    con.execute("CREATE OR REPLACE TABLE block (key UBIGINT, rid INTEGER)")
-    for number, key in enumerate(keys):
-        con.execute(
-            f"""INSERT INTO block
-            WITH keyed AS MATERIALIZED (
-                SELECT hash({number}, employee, {_key_hash(key)}) AS k, rid FROM atom WHERE {_present(key)}),
-            usable AS (SELECT k FROM keyed GROUP BY k HAVING count(*) BETWEEN 2 AND {LARGEST_BLOCK})
-            SELECT k, rid FROM keyed SEMI JOIN usable USING (k)"""
-        )
-    con.execute("DROP TABLE IF EXISTS atom")
+    build_keyed(con, atoms, keys)
+    con.execute(
+        f"""CREATE OR REPLACE TABLE block AS SELECT key, rid FROM keyed
+        SEMI JOIN (SELECT key FROM keyed GROUP BY key HAVING count(*) BETWEEN 2 AND {LARGEST_BLOCK}) USING (key)"""
+    )
     con.execute(
         """CREATE OR REPLACE TABLE pair AS SELECT (ends >> 32)::INTEGER AS l, (ends & 4294967295)::INTEGER AS r FROM (
             SELECT DISTINCT (a.rid::BIGINT << 32) | b.rid AS ends

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.resolve.decided import Decided, joined
+from pipelines.resolve.edges import Edges, components
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -20,60 +23,21 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Floats = NDArray[np.float64]
 
+__all__ = ["Decided", "Edges", "components"]
+
 LARGEST_COMPONENT = 250
 CELLS = 4_000_000
 CLIP = 6.0
 CERTAIN = 40.0
 FORBIDDEN = -1.0e9
-SLACK = 2.0
-SLOPE = 1.0
-MOST_REQUIRED = 3.0
+SURCHARGE = 2.0
+RELIEF = 2.0
+MOST_RELIEF = 4.0
 
 
-@dataclass(frozen=True)
-class Edges:
-    """Pairs of record numbers with a weight each (log2 odds)."""
-
-    left: Ints
-    right: Ints
-    weight: Floats
-
-    @staticmethod
-    def none() -> Edges:
-        """No pairs."""
-        return Edges(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float64))
-
-    def where(self, mask: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Edges:
-        """Return the edges that a mask, an order or a slice selects."""
-        return Edges(self.left[mask], self.right[mask], self.weight[mask])
-
-    def plus(self, other: Edges) -> Edges:
-        """Both sets of edges."""
-        return Edges(
-            np.concatenate((self.left, other.left)),
-            np.concatenate((self.right, other.right)),
-            np.concatenate((self.weight, other.weight)),
-        )
-
-    def __len__(self) -> int:
-        return len(self.left)
-
-
-def components(rows: int, left: Ints, right: Ints) -> Ints:
-    """Label each record with the smallest record number it is connected to."""
-    label = np.arange(rows, dtype=np.int64)
-    while len(left):
-        low = np.minimum(label[left], label[right])
-        before = label.copy()
-        np.minimum.at(label, label[left], low)
-        np.minimum.at(label, label[right], low)
-        while not np.array_equal(label, label[label]):
-            label = label[label]
-        if np.array_equal(before, label):
-            break
-        open_ = label[left] != label[right]
-        left, right = left[open_], right[open_]
-    return label
+def accepted_from(threshold: float) -> float:
+    """Return the weight from which on a pair may hold two records in one component; no cluster reaches further."""
+    return threshold
 
 
 def partition(
@@ -83,20 +47,23 @@ def partition(
     conflicts: Callable[[Ints], Edges],
     threshold: float,
     score_all: Callable[[Ints, Ints], Edges],
+    decided: Decided | None = None,
 ) -> Ints:
     """Return each record's cluster as the smallest record number in it.
 
     ``certain`` edges link without a score; pairs in ``conflicts`` (asked of a first partition) are never in one
-    cluster; ``score_all`` scores any pairs.
+    cluster; ``score_all`` scores any pairs. What people decided binds whatever all these say.
     """
-    accepted = scored.where(scored.weight >= threshold).plus(certain)
+    decided = decided or Decided.nothing()
+    scored, certain = decided.automatic(scored, rows), decided.automatic(certain, rows)
+    accepted = scored.where(scored.weight >= accepted_from(threshold)).plus(certain)
     label = bounded(rows, accepted, components(rows, accepted.left, accepted.right))
-    forbidden = conflicts(label)
+    forbidden = conflicts(label).plus(decided.apart)
     chosen = doubtful(rows, label, accepted, forbidden)
-    if not chosen.any():
-        return label
-    inside = score_all(*all_pairs(label, chosen))
-    return refined(label, chosen, inside, certain, forbidden, threshold)
+    if chosen.any():
+        inside = decided.neutral(score_all(*all_pairs(label, chosen)), rows)
+        label = refined(label, chosen, inside, certain, forbidden, threshold)
+    return joined(rows, label, decided)
 
 
 def bounded(rows: int, edges: Edges, label: Ints) -> Ints:
@@ -172,7 +139,7 @@ def refined(
                 mine = edges.where(row[edges.left] >= 0)
                 b, i, j = row[mine.left], place[mine.left], place[mine.right]
                 matrices[b, i, j] = matrices[b, j, i] = mine.weight
-            result[members] = np.take_along_axis(members, agglomerate(matrices, threshold - SLACK), axis=1)
+            result[members] = np.take_along_axis(members, agglomerate(matrices, threshold), axis=1)
             row[members] = -1
     return result
 
@@ -197,8 +164,32 @@ class _Sized:
 
 
 def _required(counts: Floats, count: Floats, threshold: float) -> Floats:
-    """Mean weight asked for: two groups that each stand on several records must agree better than two loose ones."""
-    return np.asarray(np.minimum(threshold + SLOPE * np.log2(np.minimum(counts, count)), max(threshold, MOST_REQUIRED)))
+    """Mean weight asked for to join groups of so many records.
+
+    A pair alone needs the threshold. One more record needs less the more records it agrees with: that they are one party
+    is settled, and its own errors weigh on every pair. Two groups that each stand on several records need more.
+    """
+    fewer, more = np.minimum(counts, count), np.maximum(counts, count)
+    return np.asarray(threshold + SURCHARGE * np.log2(fewer) - _relief(more))
+
+
+def _relief(count: Floats) -> Floats:
+    return np.asarray(np.minimum(RELIEF + np.log2(count), MOST_RELIEF))
+
+
+def supported(label: Ints, inside: Edges) -> Floats:
+    """Return the weight of each pair as its cluster sees it: how well both its records agree with all the others in it.
+
+    It is the rule of ``_required`` seen from the pair: by it pairs of a large cluster weigh more than their own score.
+    """
+    same = label[inside.left] == label[inside.right]
+    left, right, weight = inside.left[same], inside.right[same], np.clip(inside.weight[same], -CLIP, CLIP)
+    count = np.bincount(np.concatenate((left, right)), minlength=len(label)).astype(np.float64)
+    total = np.bincount(left, weight, len(label)) + np.bincount(right, weight, len(label))
+    mean = total / np.maximum(count, 1) + np.where(count > 1, _relief(np.maximum(count, 1)), 0)
+    result = inside.weight.copy()
+    result[same] = np.maximum(result[same], np.minimum(mean[left], mean[right]))
+    return result
 
 
 def agglomerate(matrices: Floats, threshold: float) -> Ints:
@@ -210,7 +201,7 @@ def agglomerate(matrices: Floats, threshold: float) -> Ints:
     count, size, _ = matrices.shape
     sums, sizes = matrices.copy(), np.ones((count, size))
     sums[:, range(size), range(size)] = -np.inf
-    required = np.full((count, size, size), threshold)
+    required = np.full((count, size, size), float(threshold))
     first = np.tile(np.arange(size), (count, 1))
     open_ = np.arange(count)
     for _ in range(size - 1):

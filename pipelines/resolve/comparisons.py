@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.resolve.agreement import check
+from pipelines.resolve.short_forms import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -86,6 +87,12 @@ def _name(c: str, profile: Profile, names: set[str]) -> Comparison:
     if other in names:
         levels.append(Level("swapped", check("swapped", c, other), 0.02, 0.0005))
     levels += [_similar(c, 0.92, 0.07, 0.006), Level("short form", check("short form", c, 0.84), 0.04, 0.02)]
+    if c == "given":
+        levels.append(Level("known as", check("known as", FORMS), 0.01, 0.001))
+        if "middle" in names:
+            levels.append(Level("middle name", check("one of the words", c, "middle"), 0.01, 0.001))
+    if other in names:
+        levels.append(Level("moved", check("moved", c, other, 0.88), 0.01, 0.001))
     return _comparison(c, levels)
 
 
@@ -99,6 +106,7 @@ def _date(c: str, profile: Profile, _names: set[str]) -> Comparison:
         Level("one edit or turned", check("date edit", c), 0.06, 0.002),
         Level("same year", check("same start", c, 4), 0.03, 0.015),
         _edits(c, 2, 0.02, 0.01),
+        Level("within a year", check("within a year", c), 0.005, 0.03),
         Level("within ten years", check("within ten years", c), 0.02, 0.15),
     ]
     return _comparison(c, levels)

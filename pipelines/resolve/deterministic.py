@@ -20,22 +20,42 @@ if TYPE_CHECKING:
 
 KINDS = ("email", "phone", "social", "website", "identifier")
 _ACROSS_ROLES = ("identifier", "email")
+BEGINNING = 3
+"""Letters of a given name by which the holders of a value are told apart: fewer make one person of sisters."""
 
 
 def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
     """Create ``held`` (rid, kind, value, verified) and ``identifier_stats`` (holders and names of each shared value)."""
-    names = {feature.column for feature in features}
+    build_held(con, features, policy)
+    build_stats(con, features)
+
+
+def build_held(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
+    """Create ``held`` from ``norm`` and ``match``: what each record holds, whoever else holds it."""
+    con.execute(f"CREATE OR REPLACE TABLE held AS {held_sql(features, policy)}")
+
+
+def held_sql(
+    features: tuple[Feature, ...], policy: Policy, source: str = "match", lacking: tuple[str, ...] = ()
+) -> str:
+    """Select ``held`` from ``norm`` and ``match`` (or a query like it); what ``lacking`` columns would say is left out."""
     lists = [
         f"SELECT rid, '{kind}' AS kind, unnest({column}) AS value FROM norm WHERE {column} IS NOT NULL"
         for kind, column in ((feature.kind, feature.column) for feature in features if feature.kind in KINDS)
     ]
-    con.execute(
-        f"""CREATE OR REPLACE TABLE held AS
-        SELECT h.rid, h.kind, h.value, s.rid IS NOT NULL AS verified
-        FROM ({" UNION ALL ".join([*lists, _identifiers_sql(policy)])}) h
-        LEFT JOIN (SELECT DISTINCT rid, kind, value FROM ({_verified_sql()})) s
+    if "identifiers" not in lacking or not lists:
+        lists.append(_identifiers_sql(policy, source))
+    held = " UNION ALL ".join(lists)
+    if "verified" in lacking:
+        return f"SELECT rid, kind, value, false AS verified FROM ({held})"
+    return f"""SELECT h.rid, h.kind, h.value, s.rid IS NOT NULL AS verified FROM ({held}) h
+        LEFT JOIN (SELECT DISTINCT rid, kind, value FROM ({_verified_sql(source)})) s
         ON s.rid = h.rid AND s.kind = h.kind AND s.value = h.value"""
-    )
+
+
+def build_stats(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
+    """Create ``person_key`` and ``identifier_stats`` from ``norm``, ``sound`` and ``held``."""
+    names = {feature.column for feature in features}
     con.execute(
         """CREATE OR REPLACE TEMP TABLE shared_value AS
         SELECT kind, value FROM held GROUP BY kind, value HAVING count(*) > 1"""
@@ -43,7 +63,7 @@ def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], 
     con.execute(
         f"""CREATE OR REPLACE TABLE person_key AS
         SELECT rid, {_name_key(names)} AS name_key, {_full_key(names)} AS full_key,
-        {"left(given, 1)" if "given" in names else "NULL::VARCHAR"} AS initial
+        {f"left(given, {BEGINNING})" if "given" in names else "NULL::VARCHAR"} AS initial
         FROM norm {"LEFT JOIN sound USING (family)" if "family" in names else ""}
         WHERE rid IN (SELECT rid FROM held SEMI JOIN shared_value USING (kind, value))"""
     )
@@ -56,16 +76,16 @@ def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], 
     con.execute("DROP TABLE shared_value")
 
 
-def _identifiers_sql(policy: Policy) -> str:
+def _identifiers_sql(policy: Policy, source: str) -> str:
     """Select the identifiers of the records, normalised one by one."""
     return f"""SELECT DISTINCT rid, 'identifier' AS kind, y AS value FROM (
-            SELECT rid, {normal("identifier", "x")} AS y FROM (SELECT rid, unnest(identifiers) AS x FROM match)
+            SELECT rid, {normal("identifier", "x")} AS y FROM (SELECT rid, unnest(identifiers) AS x FROM {source})
         ) WHERE y IS NOT NULL{not_blocked("identifier", policy)}"""
 
 
-def _verified_sql() -> str:
+def _verified_sql(source: str) -> str:
     """Select what sources have verified: ``kind=value`` or ``system=value`` in the column ``verified``."""
-    exploded = "(SELECT rid, unnest(verified) AS q FROM match)"
+    exploded = f"(SELECT rid, unnest(verified) AS q FROM {source})"
     mine = [
         f"""SELECT rid, '{kind}' AS kind, {normal(kind, f"substr(q, {len(kind) + 2})")} AS value
         FROM {exploded} WHERE starts_with(q, '{kind}=')"""
@@ -101,10 +121,20 @@ def build_links(con: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     con.execute("DROP TABLE link_all")
 
 
+def counted(kind: str) -> str:
+    """Return which count of ``identifier_stats`` the limit of a rule is about."""
+    return "spellings" if kind == "phone" else "names"
+
+
+def stays_in_role(rule: LinkRule) -> bool:
+    """Tell whether a rule links customers with customers and employees with employees only."""
+    return not (rule.kind in _ACROSS_ROLES and (rule.verified or rule.kind == "identifier"))
+
+
 def _link_sql(rule: LinkRule) -> str:
     group = ", full_key" if rule.names == "equal" else ""
-    count = "spellings" if rule.kind == "phone" else "names"
-    across = "" if rule.kind in _ACROSS_ROLES and (rule.verified or rule.kind == "identifier") else "AND one_role"
+    count = counted(rule.kind)
+    across = "AND one_role" if stays_in_role(rule) else ""
     return f"""
         INSERT INTO link_all
         WITH v AS (

@@ -6,6 +6,7 @@ import math
 import os
 import tempfile
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.resolve import blocking, cluster, deterministic, sql, weights
+from pipelines.resolve.alarms import Alarm, alarms
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.compiled import compile_model
+from pipelines.resolve.decisions import Constraints
 from pipelines.resolve.features import build_norm, implied, numbered, profile_features
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.guards import guard_of
@@ -26,7 +29,9 @@ from pipelines.resolve.scoring import prepare, score_pairs
 from pipelines.resolve.threshold import choose_threshold, estimate_prior, probability
 
 if TYPE_CHECKING:
-    from pipelines.resolve.cluster import Ints
+    from collections.abc import Callable
+
+    from pipelines.resolve.cluster import Decided, Ints
     from pipelines.resolve.comparisons import Comparison
     from pipelines.resolve.compiled import Compiled
     from pipelines.resolve.features import Feature
@@ -56,14 +61,33 @@ class Resolution:
         """Number of clusters."""
         return len(np.unique(self.labels))
 
+    @cached_property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Clusters that look as if they held several parties."""
+        return alarms(self.source_record_ids, self.labels, self.evidence)
 
-def resolve_table(table: pa.Table, entity: str, policy: Policy, model: MatchModel | None = None) -> Resolution:
-    """Partition the records of a match table; without a model one is learned from them first."""
+
+def resolve_table(
+    table: pa.Table,
+    entity: str,
+    policy: Policy,
+    model: MatchModel | None = None,
+    constraints: Constraints | None = None,
+    then: Callable[[duckdb.DuckDBPyConnection, Resolution], None] | None = None,
+) -> Resolution:
+    """Partition the records of a match table; without a model one is learned from them first.
+
+    What people decided (``constraints``) binds the partition and stays out of what is learned.
+    ``then`` is called while the tables that the resolution was made in are still there.
+    """
     con = connect()
     try:
         records = numbered(table)
         con.register("match", records)
-        return _resolve(con, records, entity, policy, model)
+        resolution = _resolve(con, records, entity, policy, model, constraints or Constraints())
+        if then is not None:
+            then(con, resolution)
+        return resolution
     finally:
         con.close()
 
@@ -80,7 +104,12 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 
 def _resolve(
-    con: duckdb.DuckDBPyConnection, records: pa.Table, entity: str, policy: Policy, model: MatchModel | None
+    con: duckdb.DuckDBPyConnection,
+    records: pa.Table,
+    entity: str,
+    policy: Policy,
+    model: MatchModel | None,
+    constraints: Constraints,
 ) -> Resolution:
     features = build_norm(con, entity, policy, model.features if model else None)
     deterministic.build_values(con, features, policy)
@@ -93,8 +122,8 @@ def _resolve(
         compiled = compile_model(model)
         prepare(con, compiled)
         _score(con, compiled)
-    labels = _partition(con, model, policy, records.num_rows)
-    return _resolution(con, records, model, policy, labels)
+    labels = partition_of(con, model, policy, constraints.over(_ids(records)))
+    return _resolution(con, records, model, policy, labels, constraints)
 
 
 def _learn(con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, features: tuple[Feature, ...]) -> MatchModel:
@@ -216,15 +245,23 @@ def _score_all(con: duckdb.DuckDBPyConnection, compiled: Compiled, left: Ints, r
     return edges
 
 
-def _partition(con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Policy, rows: int) -> Ints:
+def _ids(records: pa.Table) -> Ints:
+    """Return the source_record_ids of the records in the order of their numbers."""
+    ordered = records["source_record_id"].take(pc.sort_indices(records["rid"]))
+    return np.asarray(ordered.combine_chunks().to_numpy(zero_copy_only=False), np.int64)
+
+
+def partition_of(con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Policy, decided: Decided) -> Ints:
+    """Return the partition of the records in ``norm`` from held, link, scored and frequent; makes ``conflict``."""
     compiled = compile_model(model)
     return cluster.partition(
-        rows,
+        _count(con, "norm"),
         _edges(con, "scored"),
         deterministic.links(con),
         lambda label: deterministic.conflicts(con, label, policy, unreliable_systems(model)),
         model.threshold,
         lambda left, right: _score_all(con, compiled, left, right),
+        decided,
     )
 
 
@@ -246,7 +283,12 @@ def _count(con: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _resolution(
-    con: duckdb.DuckDBPyConnection, records: pa.Table, model: MatchModel, policy: Policy, labels: Ints
+    con: duckdb.DuckDBPyConnection,
+    records: pa.Table,
+    model: MatchModel,
+    policy: Policy,
+    labels: Ints,
+    constraints: Constraints,
 ) -> Resolution:
     floor = _log_odds(policy.ledger_floor)
     evidence = con.execute(
@@ -255,25 +297,27 @@ def _resolution(
             UNION ALL
             SELECT l, r, 'deterministic', 'unique_identifier', 'negative', NULL FROM conflict
             UNION ALL
-            SELECT l, r, 'scored', NULL, CASE WHEN weight >= {model.threshold!r} THEN 'positive' ELSE 'unsure' END,
+            SELECT l, r, 'scored', NULL, CASE WHEN round(weight, 6) >= {model.threshold!r} THEN 'positive' ELSE 'unsure' END,
             round(weight, 3)
-            FROM scored WHERE weight >= {floor!r})
+            FROM scored WHERE round(weight, 6) >= {floor!r})
         ORDER BY l, r, kind, rule"""
     ).to_arrow_table()
     stats = con.execute(
-        f"""SELECT kind, value, holders, names, names > {policy.shared_value_names} AS blocked
+        f"""SELECT kind, value, holders, names, spellings, initials, names > {policy.shared_value_names} AS blocked
         FROM identifier_stats ORDER BY kind, value"""
     ).to_arrow_table()
     records = records.select(["rid", "source_record_id", "source_ref", "is_stub"])
     records = records.take(pc.sort_indices(records["rid"])).combine_chunks()
     numbers = records["source_record_id"].combine_chunks()
     ends = [numbers.take(evidence[side].combine_chunks()) for side in ("l", "r")]
+    found = pa.table([*ends, *evidence.columns[2:]], names=["left_id", "right_id", *evidence.column_names[2:]])
+    source_record_ids = numbers.to_numpy(zero_copy_only=False).astype(np.int64)
     return Resolution(
-        source_record_ids=numbers.to_numpy(zero_copy_only=False).astype(np.int64),
+        source_record_ids=source_record_ids,
         source_refs=records["source_ref"].combine_chunks(),
         is_stub=np.asarray(records["is_stub"].to_numpy(zero_copy_only=False), np.bool_),
         labels=labels,
-        evidence=pa.table([*ends, *evidence.columns[2:]], names=["left_id", "right_id", *evidence.column_names[2:]]),
+        evidence=pa.concat_tables([found, constraints.evidence(source_record_ids).cast(found.schema)]),
         identifier_stats=stats,
         model=model,
     )

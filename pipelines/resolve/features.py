@@ -26,8 +26,11 @@ _WIDER = (("region", "city"), ("country", "region"), ("country", "city"))
 _KEYS = ("rid", "source_record_id", "source_ref", "is_stub", "role_class")
 _PERSON_NAMES = ("full_name", "given_name", "middle_name", "family_name")
 _ORG_NAMES = ("name", "legal_name")
-_TITLES = "^(mr|mrs|ms|miss|dr|prof|sir|dame|lady|lord|rev|hon) "
-_SUFFIXES = " (jr|sr|ii|iii|iv|phd|md|esq)$"
+_TITLES = (
+    "^((mr|mrs|ms|miss|mx|dr|prof|professor|sir|dame|lady|lord|rev|reverend|hon|viscount|viscountess|baroness|countess|"
+    "duchess|capt|captain|lieutenant|colonel|admiral|herr|frau|madame|monsieur|[0-9]+(st|nd|rd|th))( |$))+"
+)
+_SUFFIXES = "(^| )(jr|sr|ii|iii|iv|phd|md|esq|bt|baronet|mbe|obe|cbe|[0-9]+(st|nd|rd|th))$"
 _SOURCE = "regexp_extract(source_ref, '^[^/]*(/[^/]*)?/')"
 LEGAL_FORMS = (
     "inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "llc", "llp", "lp", "plc", "gmbh",
@@ -75,18 +78,20 @@ def build_norm(
     columns = [row[0] for row in con.execute("DESCRIBE match").fetchall()]
     filled = _filled(con, columns)
     features = known or tuple(_features(entity, columns, filled, policy, _systems(con, policy)))
-    select = ",\n".join(f"{_expr(feature, columns)} AS {sql.quote(feature.column)}" for feature in features)
-    con.execute(
-        f"""CREATE OR REPLACE TABLE norm AS
-        SELECT rid, is_stub, (role_class = 'employee') AS employee, {select or "NULL AS nothing"}
-        FROM (SELECT *, {_cleaned(filled)} FROM match)"""
-    )
+    con.execute(f"CREATE OR REPLACE TABLE norm AS {norm_sql(features, columns, filled)}")
     if any(feature.column == "family" for feature in features):
         con.execute(
             f"""CREATE OR REPLACE TABLE sound AS SELECT family, {sql.phonetic("family")} AS family_sound
             FROM (SELECT DISTINCT family FROM norm WHERE family IS NOT NULL)"""
         )
     return features
+
+
+def norm_sql(features: tuple[Feature, ...], columns: list[str], filled: set[str], source: str = "match") -> str:
+    """Select ``norm`` from ``match`` (or a query like it): what each record says by itself."""
+    select = ",\n".join(f"{_expr(feature, columns)} AS {sql.quote(feature.column)}" for feature in features)
+    return f"""SELECT rid, is_stub, (role_class = 'employee') AS employee, {select or "NULL AS nothing"}
+        FROM (SELECT *, {_cleaned(filled)} FROM {source})"""
 
 
 def _expr(feature: Feature, columns: list[str]) -> str:
@@ -191,13 +196,18 @@ def _person_names(filled: set[str]) -> list[Feature]:
     full, given, family = (sql.quote(f"~{name}") for name in ("full_name", "given_name", "family_name"))
     tail = f"CASE WHEN {full} LIKE '% %' THEN regexp_extract({full}, '([^ ]+)$', 1) END"
     features = [
-        Feature("given", "given", f"coalesce({given}, CASE WHEN {family} IS NULL THEN {sql.first_word(full)} END)"),
-        Feature("family", "family", f"coalesce({family}, CASE WHEN {given} IS NULL THEN {tail} END)"),
+        Feature("given", "given", f"coalesce({given}, {_unless(sql.first_word(full), family)})"),
+        Feature("family", "family", f"coalesce({family}, {_unless(tail, given)})"),
     ]
     middle = sql.quote("~middle_name") if "middle_name" in filled else _middle(full, given, family)
     if "middle_name" in filled or "full_name" in filled:
         features.append(Feature("middle", "middle", middle))
     return features
+
+
+def _unless(word: str, other: str) -> str:
+    """Return a word of the full name, unless it is the name that is known already."""
+    return f"nullif({word}, coalesce({other}, ''))"
 
 
 def _middle(full: str, given: str, family: str) -> str:
@@ -208,7 +218,7 @@ def _middle(full: str, given: str, family: str) -> str:
 
 def _clean_name(column: str) -> str:
     name = sql.text(sql.quote(column))
-    return f"nullif(regexp_replace(regexp_replace({name}, '{_TITLES}', ''), '{_SUFFIXES}', ''), '')"
+    return f"nullif(trim(regexp_replace(regexp_replace({name}, '{_TITLES}', ''), '{_SUFFIXES}', '')), '')"
 
 
 def _org_names(filled: set[str]) -> list[Feature]:

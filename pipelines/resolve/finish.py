@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from pipelines.resolve.agreement import ONE
 from pipelines.resolve.guards import OWN
+from pipelines.resolve.short_forms import FORMS, full_names
 
 if TYPE_CHECKING:
     import duckdb
@@ -14,32 +17,53 @@ if TYPE_CHECKING:
     from pipelines.resolve.rules import Policy
 
 _LISTS = ("email", "phone", "social", "website")
-_WITHOUT_SHARED = ("email", "phone", "social")
+WITHOUT_SHARED = ("email", "phone", "social")
 
 
 def finish_norm(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
     """Rebuild ``norm`` without the values that too many different names hold (a kiosk's phone, a school's mailbox).
 
-    Beside each list there are ``own_…`` (values whose holders have one given name, as far as initials tell: what a
+    Beside each list there are ``own_…`` (values whose holders have one given name, as far as its first letters tell: what a
     person alone uses), ``…_first`` and other parts. Needs ``held`` and ``identifier_stats``.
     """
-    lists = [feature for feature in features if feature.kind in _WITHOUT_SHARED]
+    lists = [feature for feature in features if feature.kind in WITHOUT_SHARED]
     for feature in lists:
         con.execute(_reduced_sql(feature, policy.shared_value_names))
+    if any(f.column == "given" for f in features):
+        con.register("short_form", short_form_table())
+    con.execute(f"CREATE TABLE finished AS {finished_sql(features)}")
+    con.unregister("short_form")
+    con.execute("DROP TABLE norm; ALTER TABLE finished RENAME TO norm")
+    for feature in lists:
+        con.execute(f"DROP TABLE reduced_{feature.column}")
+
+
+def short_form_table() -> pa.Table:
+    """Return the names that a given name may be short for: the table ``short_form``."""
+    return pa.table({"given": list(full_names()), FORMS: [list(x) for x in full_names().values()]})
+
+
+def finished_sql(features: tuple[Feature, ...]) -> str:
+    """Select the last form of ``norm`` from itself, ``sound``, ``short_form`` and ``reduced_…`` of each list."""
+    lists = [feature for feature in features if feature.kind in WITHOUT_SHARED]
     kept = ", ".join(f"{_kept(f.column, 'kept')} AS {f.column}" for f in lists)
     own = "".join(f"{_kept(f.column, 'own')} AS {OWN[f.column]}, " for f in lists if f.column in OWN)
     joins = " ".join(f"LEFT JOIN reduced_{f.column} ON reduced_{f.column}.rid = norm.rid" for f in lists)
     columns = {f.column for f in features}
     several = [f.column for f in features if f.kind in _LISTS]
     streets = [f.column for f in features if f.kind == "street"]
-    sound = "LEFT JOIN sound USING (family)" if "family" in columns else ""
-    con.execute(
-        f"""CREATE TABLE finished AS SELECT *, {", ".join([*_parts(columns, streets), *_singles(several, columns)])} FROM (
-            SELECT {own} norm.* {f"REPLACE ({kept})" if kept else ""} FROM norm {joins}) {sound}"""
-    )
+    derived = "LEFT JOIN sound USING (family)" if "family" in columns else ""
+    derived += " LEFT JOIN short_form USING (given)" if "given" in columns else ""
+    return f"""SELECT *, {", ".join([*_parts(columns, streets), *_singles(several, columns)])} FROM (
+            SELECT {own} norm.* {f"REPLACE ({kept})" if kept else ""} FROM norm {joins}) {derived}"""
+
+
+def add_singles(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
+    """Add to a ``norm`` that was loaded from the index the columns that only compare lists of one value."""
+    columns = {f.column for f in features}
+    added = ", ".join(_singles([f.column for f in features if f.kind in _LISTS], columns))
+    con.execute(f"CREATE TABLE finished AS SELECT *, {added} FROM norm")
     con.execute("DROP TABLE norm; ALTER TABLE finished RENAME TO norm")
-    for feature in lists:
-        con.execute(f"DROP TABLE reduced_{feature.column}")
 
 
 def _reduced_sql(feature: Feature, limit: int) -> str:

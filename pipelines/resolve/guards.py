@@ -4,9 +4,9 @@ Fellegi-Sunter weights treat comparisons as independent, and without labels EM t
 matches. A family shares name, address, phone and mailbox and is still several people; a common name with an e-mail address
 made of that name is still a common name. So a scored pair of people stands only if
 
-- given names clearly differ: something *personal* agrees (birth date, issued identifier, social handle, an e-mail address
-  or phone that only one name holds, an address that is a typing error away or that carries one of the given names); else
-  the pair is refused;
+- given names clearly differ, or differ a little and the birth years too: something *personal* agrees (birth date, issued
+  identifier, social handle, an e-mail address or phone that only one name holds, an address that is a typing error away or
+  that carries one of the given names); else the pair is refused;
 - a given name is missing: something personal agrees, or nothing that a household shares does; else the pair is not linked;
 - family names clearly differ: something personal agrees; else the pair is not linked;
 - names are alike: anything beyond the name agrees; else the pair is not linked.
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipelines.resolve.agreement import AnyOf, check
+from pipelines.resolve.short_forms import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 REFUSED = -12.0
 """Match weight (log2 odds) of a refused pair: it outvotes what circumstances can add up to."""
-DOUBTFUL = -6.0
+DOUBTFUL = -4.0
 """Match weight of a pair that may be one person, but that nothing says so: below every threshold, whatever the prior."""
 OWN = {"emails": "own_emails", "phones": "own_phones"}
 """Columns of values whose holders have one given name, beside the columns of all values."""
-_DIFFERENT_BELOW = 0.78
+_DIFFERENT_BELOW = 0.85
 _ALIKE = 0.85
 _NEAR = 0.9
 _LISTS = ("email", "phone", "social", "website")
@@ -44,6 +45,8 @@ class Guard:
     personal: AnyOf
     household: AnyOf
     given_alike: AnyOf
+    given_equal: AnyOf
+    dates: tuple[str, ...]
     family_alike: AnyOf
     beyond: AnyOf
     families: bool
@@ -51,9 +54,9 @@ class Guard:
     @property
     def columns(self) -> set[str]:
         """The columns of ``norm`` that the guard reads."""
-        groups = (self.personal, self.household, self.given_alike, self.family_alike, self.beyond)
+        groups = (self.personal, self.household, self.given_alike, self.given_equal, self.family_alike, self.beyond)
         named = {arg for group in groups for part in group.parts for arg in part.args if isinstance(arg, str)}
-        return named | {"given"} | ({"family"} if self.families else set())
+        return named | {"given", *self.dates} | ({"family"} if self.families else set())
 
     @property
     def sql(self) -> str:
@@ -61,10 +64,19 @@ class Guard:
         families = "family_l IS NOT NULL AND family_r IS NOT NULL" if self.families else "false"
         return f"""CASE WHEN {self.personal.sql} THEN NULL
             WHEN given_l IS NULL OR given_r IS NULL THEN CASE WHEN {self.household.sql} THEN {DOUBTFUL} END
-            WHEN NOT {self.given_alike.sql} THEN {REFUSED}
+            WHEN NOT {self.given_alike.sql} OR ({self._another_year_sql} AND NOT {self.given_equal.sql}) THEN {REFUSED}
             WHEN {families} AND NOT {self.family_alike.sql} THEN {DOUBTFUL}
             WHEN {self.beyond.sql} THEN NULL
             ELSE {DOUBTFUL} END::DOUBLE"""
+
+    @property
+    def _another_year_sql(self) -> str:
+        """Both records have a birth date, and its years differ; never NULL."""
+        return f"({' OR '.join(f'coalesce(left({c}_l, 4) <> left({c}_r, 4), false)' for c in self.dates) or 'false'})"
+
+    def _another_year(self, left: Row, right: Row) -> bool:
+        known = [(left[c], right[c]) for c in self.dates if left[c] is not None and right[c] is not None]
+        return any(one[:4] != other[:4] for one, other in known)
 
     def singly(self) -> Guard:
         """Return the guard of rows whose lists hold one value at most."""
@@ -79,6 +91,8 @@ class Guard:
         if left["given"] is None or right["given"] is None:
             return DOUBTFUL if self.household.holds(left, right) else None
         if not self.given_alike.holds(left, right):
+            return REFUSED
+        if self._another_year(left, right) and not self.given_equal.holds(left, right):
             return REFUSED
         families = self.families and left["family"] is not None and right["family"] is not None
         if families and not self.family_alike.holds(left, right):
@@ -98,11 +112,18 @@ def guard_of(features: Iterable[Feature], telling: Iterable[str]) -> Guard | Non
     return Guard(
         personal=AnyOf(tuple(_personal(found, names))),
         household=AnyOf(tuple(_household(found, names))),
-        given_alike=AnyOf((check("short form", "given", _DIFFERENT_BELOW), *_swapped(names))),
+        given_alike=AnyOf(_given_alike(names, _DIFFERENT_BELOW)),
+        given_equal=AnyOf(_given_alike(names, _NEAR)),
+        dates=tuple(feature.column for feature in found if feature.kind == "date"),
         family_alike=AnyOf(_family_alike(names)),
         beyond=AnyOf(tuple(_circumstances(found, set(telling)))),
         families="family" in names,
     )
+
+
+def _given_alike(names: set[str], least: float) -> tuple[Check, ...]:
+    middle = [check("one of the words", "given", "middle")] if "middle" in names else []
+    return (check("short form", "given", least), check("known as", FORMS), *middle, *_swapped(names))
 
 
 def _family_alike(names: set[str]) -> tuple[Check, ...]:

@@ -2,12 +2,15 @@
 
 An entity keeps the id with which it shares most members, ties go to the older id. An id without a cluster was merged
 into the one that took most of its members, or is retired with its last record; it comes back when its members part.
+When an entity parts, its id stays with the members whose first id it was: the others came by a merge and take back their
+own. So any sequence of merges and unmerges that ends in an earlier partition ends in its ids.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 ACTIVE, MERGED, RETIRED = "active", "merged", "retired"
 MINTED, MERGED_INTO, SPLIT_FROM, REACTIVATED, RETIRE = "minted", "merged_into", "split_from", "reactivated", "retired"
+_NO_HOMES: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,13 @@ def assign_ids(
     crosswalk: Mapping[int, int],
     former: Mapping[int, Iterable[int]],
     next_id: int,
+    homes: Mapping[int, int] = _NO_HOMES,
 ) -> Assignment:
     """Return the ids of a partition (``labels`` beside ``records``, both in source_ref order).
 
     ``crosswalk`` is the live id of each record before, ``former`` the inactive ids it once had, ``next_id`` the first
-    number not yet given. Nothing changed gives the same crosswalk and no events.
+    number not yet given, ``homes`` the first id of records that have had several. Nothing changed gives the same
+    crosswalk and no events.
     """
     _, cluster = np.unique(labels, return_inverse=True)
     before = ids_before(records, crosswalk)
@@ -92,7 +98,7 @@ def assign_ids(
     members = _members(cluster, before, records, touched & ~fresh)
     book = _Book(next_id)
     lost = _place(
-        book, members, {r: e for r, e in crosswalk.items() if r not in known}, former, set(ids[settled].tolist())
+        book, members, {r: e for r, e in crosswalk.items() if r not in known}, former, set(ids[settled].tolist()), homes
     )
     for number, entity_id in book.id_of.items():
         ids[number] = entity_id
@@ -136,13 +142,19 @@ def _place(
     removed: Mapping[int, int],
     former: Mapping[int, Iterable[int]],
     settled: set[int],
+    homes: Mapping[int, int],
 ) -> list[IdEvent]:
     shared = {number: Counter(e for _, e in rows if e) for number, rows in members.items()}
-    _claim(book, shared)
-    back = {
-        n: Counter(e for r, _ in rows for e in former.get(r, ())) for n, rows in members.items() if n not in book.id_of
+    native = {n: Counter(e for r, e in rows if e and homes.get(r, e) == e) for n, rows in members.items()}
+    parted = {e for e, parts in Counter(e for counts in shared.values() for e in counts).items() if parts > 1}
+    _claim(book, {n: Counter({e: native[n][e] if e in parted else c for e, c in shared[n].items()}) for n in members})
+    waiting = {number: rows for number, rows in members.items() if number not in book.id_of}
+    back = {n: Counter(e for r, _ in rows for e in former.get(r, ())) for n, rows in waiting.items()}
+    own = {
+        n: Counter(e for r, _ in rows for e in former.get(r, ()) if homes.get(r) == e) for n, rows in waiting.items()
     }
-    reactivated = _claim(book, back)
+    reactivated = _claim(book, back, own)
+    _claim(book, {number: shared[number] for number in waiting})
     minted = [number for number in members if number not in book.id_of]
     for number in minted:
         book.id_of[number] = book.next_id
@@ -156,12 +168,18 @@ def _place(
     return _lost(book, shared, set(removed.values()), in_use)
 
 
-def _claim(book: _Book, shared: Mapping[int, Counter[int]]) -> list[int]:
-    """Give ids to clusters: most shared members first, then the older id, then the earlier cluster."""
-    claims = sorted((-count, e, n) for n, counts in shared.items() for e, count in counts.items())
+def _claim(
+    book: _Book, shared: Mapping[int, Counter[int]], first: Mapping[int, Counter[int]] | None = None
+) -> list[int]:
+    """Give ids to clusters: most shared members first, then the older id, then the earlier cluster.
+
+    With ``first``, those are asked before all: how many members have their first id in it.
+    """
+    votes = ((n, e, count) for n, counts in shared.items() for e, count in counts.items() if count)
+    claims = sorted((-(first[n][e] if first else 0), -count, e, n) for n, e, count in votes)
     taken = set(book.id_of.values())
     placed = []
-    for _, entity_id, number in claims:
+    for _, _, entity_id, number in claims:
         if entity_id not in taken and number not in book.id_of:
             book.id_of[number] = entity_id
             taken.add(entity_id)

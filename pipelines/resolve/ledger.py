@@ -45,49 +45,57 @@ class Ledger:
     def write_evidence(self, resolution: Resolution, model_id: int) -> Written:
         """Append new evidence and close what no longer holds."""
         new, gone, kept = self._evidence_changes(resolution.evidence, model_id)
+        return Written(self.append(new, gone).written, kept)
+
+    def append(self, new: pa.Table, gone: pa.Array) -> Written:
+        """Append these rows to the ledger, and say of others (by number) that they held until now."""
         for start in range(0, new.num_rows, ROWS_PER_WRITE):
-            with self._writing() as tx:
+            with self.writing() as tx:
                 part = new.slice(start, ROWS_PER_WRITE)
                 first = tx.allocate("evidence", part.num_rows)
                 numbers = pa.array(range(first, first + part.num_rows), pa.int64())
                 entity = pa.repeat(pa.scalar(self._entity), part.num_rows)
                 tx.insert(tables.evidence, part.append_column("evidence_id", numbers).append_column("entity", entity))
         for start in range(0, len(gone), ROWS_PER_WRITE):
-            with self._writing() as tx:
+            with self.writing() as tx:
                 identity.close_evidence(tx, gone.slice(start, ROWS_PER_WRITE))
-        return Written(new.num_rows + len(gone), kept)
+        return Written(new.num_rows + len(gone))
 
-    def write_assignment(self, resolution: Resolution, crosswalk: Mapping[int, int], assignment: Assignment) -> Written:
+    def write_assignment(self, records: Ints, crosswalk: Mapping[int, int], assignment: Assignment) -> Written:
         """Write changed links together with what became of the ids that they concern."""
-        records, entity_ids = resolution.source_record_ids, assignment.entity_ids
+        entity_ids = assignment.entity_ids
         changed = np.flatnonzero(ids.ids_before(records, crosswalk) != entity_ids)
         order = changed[np.argsort(entity_ids[changed], kind="stable")]
         events = _event_rows(assignment)
         for rows, part in _portions(entity_ids[order], events["owner"].to_numpy()):
-            with self._writing() as tx:
+            with self.writing() as tx:
                 self._write_events(tx, events[part])
                 self._write_links(tx, records[order[rows]], entity_ids[order[rows]])
         if assignment.gone:
-            with self._writing() as tx:
+            with self.writing() as tx:
                 tx.delete(tables.crosswalk, pa.table({"source_record_id": pa.array(assignment.gone, pa.int64())}))
         return Written(len(order) + len(assignment.gone), len(records) - len(order))
 
     def write_stats(self, resolution: Resolution) -> Written:
         """Keep how many records and names hold each shared value, by the hash of the value."""
-        rows = _stats_rows(resolution.identifier_stats, self._entity)
+        rows = stats_rows(resolution.identifier_stats, self._entity)
         known = identity.known_stats(self._store, self._tenant, self._entity)
-        stale = _missing(known, rows)
+        return self.put_stats(rows, _missing(known, rows))
+
+    def put_stats(self, rows: pa.Table, stale: pa.Table) -> Written:
+        """Write these statistics and remove stale ones (columns entity, system, value_hash)."""
         counts = Written()
         for start in range(0, rows.num_rows, ROWS_PER_WRITE):
-            with self._writing() as tx:
+            with self.writing() as tx:
                 done = tx.upsert(tables.identifier_stats, rows.slice(start, ROWS_PER_WRITE))
                 counts = Written(counts.written + done.written, counts.unchanged + done.unchanged)
         if stale.num_rows:
-            with self._writing() as tx:
+            with self.writing() as tx:
                 tx.delete(tables.identifier_stats, stale)
         return counts
 
-    def _writing(self) -> AbstractContextManager[WriteTransaction]:
+    def writing(self) -> AbstractContextManager[WriteTransaction]:
+        """Open a write transaction of the stage."""
         return self._store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
 
     def _evidence_changes(self, found: pa.Table, model_id: int) -> tuple[pa.Table, pa.Array, int]:
@@ -187,13 +195,14 @@ def _portions(entity_ids: Ints, owners: Ints) -> list[tuple[slice, slice]]:
     return portions
 
 
-def _stats_rows(found: pa.Table, entity: str) -> pa.Table:
+def stats_rows(found: pa.Table, entity: str) -> pa.Table:
+    """Return the rows of the statistics table: values of several names only, without the values themselves."""
     con = connect()
     try:
         con.register("found", found)
         return con.execute(
             f"SELECT '{entity}' AS entity, kind AS system, md5(value) AS value_hash, holders AS records, names, "
-            "blocked FROM found WHERE names > 1 ORDER BY ALL"
+            "blocked, spellings, initials FROM found WHERE names > 1 OR initials > 1 ORDER BY ALL"
         ).to_arrow_table()
     finally:
         con.close()

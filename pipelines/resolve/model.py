@@ -15,7 +15,7 @@ from pipelines.resolve.features import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)

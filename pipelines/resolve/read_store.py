@@ -33,14 +33,16 @@ _FIRST_ADDRESSES = """
 _LISTS = {"email": "emails", "phone": "phones", "social": "socials", "web": "websites"}
 
 
-def read_match_table(store: Store, tenant_id: int, entity: str, policy: Policy) -> pa.Table:
-    """Return ``match_<entity>`` of everything live in the store, rows in no particular order."""
+def read_match_table(
+    store: Store, tenant_id: int, entity: str, policy: Policy, ids: pa.Array | None = None
+) -> pa.Table:
+    """Return ``match_<entity>`` of everything live in the store (or of the records ``ids``), in no particular order."""
     terms = _terms(entity, policy)
     reads: dict[str, Callable[[], pa.Table]] = {
-        "party_rows": lambda: identity.parties(store, tenant_id, entity, terms),
-        "point_rows": lambda: identity.contact_points(store, tenant_id),
-        "identifier_rows": lambda: identity.party_identifiers(store, tenant_id),
-        "employee_rows": lambda: identity.employees(store, tenant_id),
+        "party_rows": lambda: identity.parties(store, tenant_id, entity, terms, ids),
+        "point_rows": lambda: identity.contact_points(store, tenant_id, ids),
+        "identifier_rows": lambda: identity.party_identifiers(store, tenant_id, ids),
+        "employee_rows": lambda: identity.employees(store, tenant_id, ids),
     }
     con = connect()
     try:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from connectors.sdk.errors import FixConfig
 from pipelines.report import StageReport
 from pipelines.resolve import ids
+from pipelines.resolve.alarms import summary
+from pipelines.resolve.apply import apply_changes
+from pipelines.resolve.decisions import constraints
 from pipelines.resolve.engine import resolve_table
+from pipelines.resolve.incremental import Given
+from pipelines.resolve.index import IndexWriter, fingerprint, is_indexed, shape_of
 from pipelines.resolve.ledger import Ledger
 from pipelines.resolve.match_view import MATCHED_ENTITIES
 from pipelines.resolve.model import MatchModel
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.rules import load_policy
-from pipelines.store import identity
+from pipelines.store import decisions, identity, match_index, retractions
+from pipelines.store.match_index import IndexState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import duckdb
     import pyarrow as pa
 
     from pipelines.context import StageContext
+    from pipelines.resolve.decisions import Constraints
     from pipelines.resolve.engine import Resolution
     from pipelines.resolve.rules import Policy
     from pipelines.store import Lease
@@ -42,32 +51,89 @@ def run(context: StageContext) -> StageReport:
 
 def _run(context: StageContext, entity: str, lease: Lease) -> StageReport:
     store, tenant = context.store, context.tenant_id
+    retractions.settle(store, lease, actor=context.actor)
     upto, since = identity.last_change(store, tenant), store.watermark(STAGE, entity, tenant_id=tenant)
-    if not context.full and since and not identity.parties_changed(store, tenant, entity, since):
+    decided = decisions.changed_records(store, tenant, entity, since)
+    if not context.full and since and not decided and not identity.parties_changed(store, tenant, entity, since):
         return StageReport(STAGE, entity=entity, counts={"read": 0, "written": 0}, details={"unchanged": True})
     policy = load_policy(context.config.identity)
+    if not context.full and since:
+        report = _increment(context, entity, policy, (since, upto), decided, lease)
+        if report is not None:
+            return report
     table = read_match_table(store, tenant, entity, policy)
     if table.num_rows == 0 and not since:
         return StageReport(STAGE, entity=entity, counts={"read": 0, "written": 0})
-    report = _resolve(context, entity, policy, table, lease)
+    report, index = _resolve(context, entity, policy, table, lease)
     with store.write(lease, cause=context.cause, actor=context.actor) as tx:
         tx.set_watermark(STAGE, entity, upto)
+        if index is not None:
+            match_index.set_state(tx, entity, index)
     return report
 
 
-def _resolve(context: StageContext, entity: str, policy: Policy, table: pa.Table, lease: Lease) -> StageReport:
+def _increment(
+    context: StageContext, entity: str, policy: Policy, span: tuple[int, int], decided: set[int], lease: Lease
+) -> StageReport | None:
+    """Resolve only what changed, where the active model has an index of the store; else ``None``, and nothing is done."""
+    store, tenant = context.store, context.tenant_id
+    stored, state = identity.active_model(store, tenant, entity), match_index.state(store, tenant, entity)
+    if stored is None or state is None or state.fingerprint is None or state.model_id != stored[0]:
+        return None
+    if not MatchModel.is_current(stored[1]):
+        return None
+    model = MatchModel.from_json(stored[1])
+    bound = constraints(decisions.open_decisions(store, tenant, entity))
+    given = Given(store, tenant, entity, policy, model, stored[0], state, bound, decided)
+    report = apply_changes(context, given, *span, lease, lambda rows: _outgrown(model, rows, policy))
+    return replace(report, details=report.details | _conflicts(bound)) if report else None
+
+
+def _resolve(
+    context: StageContext, entity: str, policy: Policy, table: pa.Table, lease: Lease
+) -> tuple[StageReport, IndexState | None]:
+    """Decide everything anew and write the differences; return what the index says of itself once all is written."""
     store, tenant = context.store, context.tenant_id
     context.progress(f"{STAGE} {entity}: {table.num_rows} records")
     stored = identity.active_model(store, tenant, entity)
     known = MatchModel.from_json(stored[1]) if stored and MatchModel.is_current(stored[1]) else None
     reused = known is not None and not _outgrown(known, table.num_rows, policy)
-    resolution = resolve_table(table, entity, policy, known if reused else None)
-    if stored and reused:
-        model_id = stored[0]
-    else:
-        with store.write(lease, cause=context.cause, actor=context.actor) as tx:
-            model_id = identity.add_model(tx, entity, resolution.model.to_json(), dict(resolution.model.report))
-    return _write(context, entity, resolution, model_id, lease)
+    decided = constraints(decisions.open_decisions(store, tenant, entity))
+    keep = _Keep(context, entity, policy, lease, stored[0] if stored and reused else None)
+    resolution = resolve_table(table, entity, policy, known if reused else None, decided, keep)
+    report = _write(context, entity, resolution, keep.model_id, lease)
+    return replace(report, details=report.details | _conflicts(decided)), keep.index
+
+
+class _Keep:
+    """Stores a new model and writes the index, while the tables of a full run are there."""
+
+    def __init__(self, context: StageContext, entity: str, policy: Policy, lease: Lease, known: int | None) -> None:
+        self._context, self._entity, self._policy = context, entity, policy
+        self._writing = Ledger(context, entity, lease).writing
+        self._known = known
+        self.model_id = known or 0
+        self.index: IndexState | None = None
+
+    def __call__(self, con: duckdb.DuckDBPyConnection, resolution: Resolution) -> None:
+        """Write the index; one that no model needs any more is emptied."""
+        model = resolution.model
+        if self._known is None:
+            with self._writing() as tx:
+                self.model_id = identity.add_model(tx, self._entity, model.to_json(), dict(model.report))
+        if is_indexed(model):
+            mark = fingerprint(model, self._policy, shape_of(con))
+            self.index = IndexWriter(self._entity, self._writing).write(con, self.model_id, mark)
+        elif match_index.state(self._context.store, self._context.tenant_id, self._entity):
+            with self._writing() as tx:
+                match_index.clear(tx, self._entity)
+                match_index.set_state(tx, self._entity, IndexState(self.model_id, None, 0, 0))
+
+
+def _conflicts(decided: Constraints) -> dict[str, object]:
+    """Say where people contradict each other: what they speak of is kept apart until one of them resolves it."""
+    told = [{"kept_apart": each.records, "decisions": (*each.together, *each.apart)} for each in decided.contradictions]
+    return {"conflicts": told} if told else {}
 
 
 def _outgrown(model: MatchModel, rows: int, policy: Policy) -> bool:
@@ -83,10 +149,11 @@ def _write(context: StageContext, entity: str, resolution: Resolution, model_id:
     former: dict[int, list[int]] = {}
     for record, old in _rows(identity.former_links(store, tenant, entity)):
         former.setdefault(record, []).append(old)
+    homes = _pairs(identity.first_links(store, tenant, entity))
     assignment = ids.assign_ids(
-        resolution.source_record_ids, resolution.labels, crosswalk, former, identity.next_id(store, tenant)
+        resolution.source_record_ids, resolution.labels, crosswalk, former, identity.next_id(store, tenant), homes
     )
-    links = ledger.write_assignment(resolution, crosswalk, assignment)
+    links = ledger.write_assignment(resolution.source_record_ids, crosswalk, assignment)
     ledger.write_stats(resolution)
     counts = {
         "read": len(resolution.labels),
@@ -108,6 +175,7 @@ def _details(resolution: Resolution, assignment: ids.Assignment, evidence: int, 
         "threshold": round(1 / (1 + 2**-resolution.model.threshold), 4),
         "evidence_written": evidence,
         "ids": assignment.counts(),
+        "alarms": summary(resolution.alarms),
         **resolution.model.report,
     }
 

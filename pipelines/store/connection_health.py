@@ -98,18 +98,6 @@ def write_health(store: Store, health: Health, *, tenant_id: int = 1) -> None:
         connection.execute(statement)
 
 
-def record_event(
-    store: Store, connection_id: str, kind: str, family: str, *, at: datetime, detail: str, tenant_id: int = 1
-) -> bool:
-    """Record an event of a token family once; False if it is recorded already."""
-    row = {
-        "tenant_id": tenant_id, "connection_id": connection_id, "kind": kind, "family": family, "at": at, "detail": detail,
-    }  # fmt: skip
-    statement = insert_on_conflict(store.dialect, connection_event, row, update=lambda _row: {})
-    with translated("connection event"), begin_write(store.control) as connection, connection.begin():
-        return connection.execute(statement.returning(connection_event.c.kind)).first() is not None
-
-
 def read_events(store: Store, *, tenant_id: int = 1) -> Sequence[tuple[str, str, str]]:
     """Return (connection_id, kind, family) of every event."""
     table = connection_event

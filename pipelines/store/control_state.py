@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from connectors.sdk.buckets import Ask, Grant, State, settle, without
 from pipelines.store.engine import begin_write
 from pipelines.store.failures import translated
-from pipelines.store.tables import quota, token
+from pipelines.store.tables import connection_event, quota, token
 from pipelines.store.upserting import insert_on_conflict
 
 if TYPE_CHECKING:
@@ -30,6 +30,16 @@ class VersionedToken:
     version: int
 
 
+@dataclass(frozen=True)
+class TokenEvent:
+    """What happened to a family of tokens: a person is needed, or has been there."""
+
+    kind: str
+    family: str
+    at: datetime
+    detail: str
+
+
 def load_token(store: Store, connection_id: str, *, tenant_id: int = 1) -> VersionedToken | None:
     """Return the stored token of a connection; ``None`` if there is none."""
     mine = (token.c.tenant_id == tenant_id, token.c.connection_id == connection_id)
@@ -39,9 +49,18 @@ def load_token(store: Store, connection_id: str, *, tenant_id: int = 1) -> Versi
 
 
 def save_token(
-    store: Store, connection_id: str, value: Mapping[str, Any], *, expected_version: int, tenant_id: int = 1
+    store: Store,
+    connection_id: str,
+    value: Mapping[str, Any],
+    *,
+    expected_version: int,
+    event: TokenEvent | None = None,
+    tenant_id: int = 1,
 ) -> bool:
-    """Store a token if the stored version is the expected one (0 = none yet); False if another process was first."""
+    """Store a token if the stored version is the expected one (0 = none yet); False if another process was first.
+
+    What happened to the token's family is recorded with it or not at all, and once.
+    """
     row = {"tenant_id": tenant_id, "connection_id": connection_id, "version": 1, "value": dict(value)}
     mine = (token.c.tenant_id == tenant_id, token.c.connection_id == connection_id, token.c.version == expected_version)
     if expected_version == 0:
@@ -49,7 +68,11 @@ def save_token(
     else:
         statement = update(token).where(*mine).values(version=expected_version + 1, value=dict(value))
     with translated("token"), begin_write(store.control) as connection, connection.begin():
-        return connection.execute(statement.returning(token.c.version)).first() is not None
+        saved = connection.execute(statement.returning(token.c.version)).first() is not None
+        if saved and event is not None:
+            told = {"tenant_id": tenant_id, "connection_id": connection_id, **asdict(event)}
+            connection.execute(insert_on_conflict(store.dialect, connection_event, told, update=lambda _row: {}))
+    return saved
 
 
 def exchange_quota(

@@ -56,10 +56,16 @@ class _Meaning:
         yield "quarantine", self._quarantine()
         yield "evidence", self._evidence()
         yield "crosswalk", self._crosswalk()
+        yield "decision", self._decisions()
         yield (
             "completeness",
             self._plain(tables.partition_state, "connection_id", "stream", "partition", "completeness"),
         )
+        yield "golden_contact_point", self._contact_points()
+        yield "golden_preference", self._preferences()
+        yield "golden_relationship", self._relations()
+        yield "account_hierarchy", self._hierarchies()
+        yield "retracted_record", [self._ref(self._columns(tables.retracted_record, "source_record_id").column(0))]
         yield "suppression", self._plain(tables.suppression, "kind", "keyed_hash")
 
     def _entity_rows(self, entity: Entity) -> list[pa.ChunkedArray]:
@@ -101,9 +107,56 @@ class _Meaning:
         ends = [pc.if_else(ordered, left, right), pc.if_else(ordered, right, left)]
         return [*ends, *(_text(column) for column in rows.columns[2:])]
 
+    def _decisions(self) -> list[pa.ChunkedArray]:
+        """What binds now, not who said it when: kind, records (sorted where their order says nothing), value, expiry."""
+        names = ("entity", "kind", "term", "value", "expires_at", "left_id", "right_id", "groups")
+        rows = self._columns(tables.decision, *names, where=[tables.decision.c.known_to.is_(None)])
+        left, right = self._ref(rows.column(5)), self._ref(rows.column(6))
+        ordered = pc.less_equal(left, right)
+        ends = [pc.if_else(ordered, left, right), pc.if_else(ordered, right, left)]
+        groups = pa.chunked_array([[self._groups(text) for text in rows.column(7).to_pylist()]], pa.string())
+        return [*(_text(column) for column in rows.columns[:5]), *ends, groups]
+
+    def _groups(self, text: str | None) -> str:
+        groups = json.loads(text) if text else []
+        return json.dumps(sorted(sorted(self._refs.get(record, "?") for record in group) for group in groups))
+
     def _crosswalk(self) -> list[pa.ChunkedArray]:
         rows = self._columns(tables.crosswalk, "source_record_id", "entity", "entity_id")
         return [self._ref(rows.column(0)), _text(rows.column(1)), self._entity(rows.column(2))]
+
+    def _contact_points(self) -> list[pa.ChunkedArray]:
+        names = (
+            "entity", "kind", "network", "value_norm", "value", "use", "rank", "state", "verified", "deliverability",
+            "valid_from", "valid_to", "signals",
+        )  # fmt: skip
+        rows = self._columns(tables.golden_contact_point, "entity_id", *names, "sources")
+        told = [sorted(self._refs[each] for each in json.loads(text)) for text in rows.column("sources").to_pylist()]
+        texts = pa.chunked_array([[json.dumps(refs, ensure_ascii=False) for refs in told]], pa.string())
+        return [self._entity(rows.column("entity_id")), *(_text(rows.column(n)) for n in names), texts]
+
+    def _preferences(self) -> list[pa.ChunkedArray]:
+        names = (
+            "entity", "language", "time_zone", "quiet_from", "quiet_to", "answered_channel", "answered_hour", "derived",
+        )  # fmt: skip
+        rows = self._columns(tables.golden_preference, "entity_id", *names)
+        return [self._entity(rows.column("entity_id")), *(_text(rows.column(n)) for n in names)]
+
+    def _relations(self) -> list[pa.ChunkedArray]:
+        ends = ("from_id", "to_id", "subject_id", "conflict_with")
+        names = (
+            "type", "role", "hierarchy", "span", "valid_from", "valid_to", "evidence_at", "strength", "sources",
+            "together", "is_primary", "conflict",
+        )  # fmt: skip
+        rows = self._columns(tables.golden_relationship, *ends, *names, "told_by")
+        told = [sorted(self._refs[each] for each in json.loads(text)) for text in rows.column("told_by").to_pylist()]
+        texts = pa.chunked_array([[json.dumps(refs, ensure_ascii=False) for refs in told]], pa.string())
+        return [*(self._entity(rows.column(n)) for n in ends), *(_text(rows.column(n)) for n in names), texts]
+
+    def _hierarchies(self) -> list[pa.ChunkedArray]:
+        ends, names = ("entity_id", "parent_id"), ("hierarchy", "span", "valid_from", "valid_to", "strength", "cut")
+        rows = self._columns(tables.account_hierarchy, *ends, *names)
+        return [*(self._entity(rows.column(n)) for n in ends), *(_text(rows.column(n)) for n in names)]
 
     def _plain(self, table: Table, *names: str, where: list[Any] | None = None) -> list[pa.ChunkedArray]:
         return [_text(column) for column in self._columns(table, *names, where=where).columns]

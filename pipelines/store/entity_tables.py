@@ -34,6 +34,8 @@ KINDS: Mapping[str, type[TypeEngine[Any]]] = MappingProxyType(
     }
 )
 ROW_KEY = ("source_record_id", "row_key")
+# Terms by which rows are looked up beside their parties: a refusal binds its contact point at whomever it appears.
+_FOUND_BY: Mapping[str, tuple[str, ...]] = MappingProxyType({"consent": ("contact_value_norm",)})
 BOOKKEEPING = (
     "extras", "record_time", "term_times", "payload_hash", "mapping_version", "deleted_at", "known_from", "known_to",
     "change_seq", "actor", "cause", "tenant_id",
@@ -130,7 +132,8 @@ def _row_indexes(entity: Entity) -> list[Index]:
     if entity.kind == "event":
         indexes.append(Index(None, "tenant_id", "occurred_at"))
     parties = (term.name for term in entity.terms.values() if term.type == "party_ref")
-    indexes.extend(Index(None, "tenant_id", name) for name in parties)
+    found_by = (*parties, *_FOUND_BY.get(entity.name, ()))
+    indexes.extend(Index(None, "tenant_id", name) for name in found_by)
     return indexes
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from sqlalchemy import and_, func, or_, select, update
 
 from pipelines.store.arrow_out import BIG_RESULT
+from pipelines.store.retractions import left_out
 from pipelines.store.tables import (
     counter,
     crosswalk,
@@ -23,13 +25,14 @@ from pipelines.store.tables import entity_id as identity
 from pipelines.store.tables import identifier_stats as stats
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement, Select, Table
 
     from pipelines.store.store import Store
     from pipelines.store.transaction import WriteTransaction
 
+CANDIDATE, ACTIVE, SUPERSEDED = "candidate", "active", "superseded"
 _ADDRESS = ("street", "street_2", "city", "region", "postcode", "country")
 
 
@@ -55,8 +58,8 @@ def is_large(store: Store, tenant_id: int) -> bool:
     return int(store.read(newest)[0][0] or 0) > BIG_RESULT
 
 
-def parties(store: Store, tenant_id: int, entity: str, terms: Sequence[str]) -> pa.Table:
-    """Return the live records and stubs of a party entity with the given terms (null for a stub)."""
+def parties(store: Store, tenant_id: int, entity: str, terms: Sequence[str], ids: pa.Array | None = None) -> pa.Table:
+    """Return the live records and stubs of a party entity (or those of ``ids``) with the given terms (null for a stub)."""
     rows = metadata.tables[entity]
     alive = and_(_same(rows, source_record.c.source_record_id), rows.c.deleted_at.is_(None))
     source = source_record.outerjoin(rows, alive)
@@ -68,12 +71,14 @@ def parties(store: Store, tenant_id: int, entity: str, terms: Sequence[str]) -> 
         source_record.c.tenant_id == tenant_id,
         source_record.c.deleted_at.is_(None),
         or_(rows.c.row_key.is_not(None), and_(source_record.c.is_stub, source_record.c.entity == entity)),
+        *left_out(store, tenant_id, source_record.c.source_record_id),
+        *_of(source_record.c.source_record_id, ids),
     )
-    return store.read_arrow(statement.select_from(source).where(*where), big=is_large(store, tenant_id))
+    return _read(store, tenant_id, statement.select_from(source).where(*where), ids)
 
 
-def contact_points(store: Store, tenant_id: int) -> pa.Table:
-    """Return the live contact points of all parties."""
+def contact_points(store: Store, tenant_id: int, ids: pa.Array | None = None) -> pa.Table:
+    """Return the live contact points of all parties, or of ``ids``."""
     table = metadata.tables["contact_point"]
     names = (
         "source_record_id",
@@ -87,22 +92,34 @@ def contact_points(store: Store, tenant_id: int) -> pa.Table:
         "valid_to",
         *_ADDRESS,
     )
-    statement = select(*(table.c[name] for name in names)).where(*_live(table, tenant_id))
-    return store.read_arrow(statement, big=is_large(store, tenant_id))
+    where = _live(store, table, tenant_id, ids)
+    return _read(store, tenant_id, select(*(table.c[name] for name in names)).where(*where), ids)
 
 
-def party_identifiers(store: Store, tenant_id: int) -> pa.Table:
-    """Return the live identifiers of all parties."""
+def party_identifiers(store: Store, tenant_id: int, ids: pa.Array | None = None) -> pa.Table:
+    """Return the live identifiers of all parties, or of ``ids``."""
     table = metadata.tables["party_identifier"]
     columns = (table.c.party, table.c.system, table.c.value, table.c.verified)
-    return store.read_arrow(select(*columns).where(*_live(table, tenant_id)), big=is_large(store, tenant_id))
+    where = _live(store, table, tenant_id, ids)
+    return _read(store, tenant_id, select(*columns).where(*where), ids)
 
 
-def employees(store: Store, tenant_id: int) -> pa.Table:
-    """Return the parties that play the role of an employee now."""
+def employees(store: Store, tenant_id: int, ids: pa.Array | None = None) -> pa.Table:
+    """Return the parties (or those of ``ids``) that play the role of an employee now."""
     table = metadata.tables["party_role"]
-    where = (*_live(table, tenant_id), table.c.role == "employee", table.c.valid_to.is_(None))
-    return store.read_arrow(select(table.c.party).distinct().where(*where))
+    where = (
+        *_live(store, table, tenant_id, ids),
+        table.c.role == "employee", table.c.valid_to.is_(None),
+    )  # fmt: skip
+    return store.read_arrow(select(table.c.party).distinct().where(*where), ids=ids)
+
+
+def _of(record: ColumnElement[int], ids: pa.Array | None) -> tuple[ColumnElement[bool], ...]:
+    return () if ids is None else (record.in_(select(picked.c.id)),)
+
+
+def _read(store: Store, tenant_id: int, statement: Select[Any], ids: pa.Array | None) -> pa.Table:
+    return store.read_arrow(statement, ids=ids, big=ids is None and is_large(store, tenant_id))
 
 
 def links(store: Store, tenant_id: int, entity: str) -> pa.Table:
@@ -111,18 +128,34 @@ def links(store: Store, tenant_id: int, entity: str) -> pa.Table:
     return store.read_arrow(select(crosswalk.c.source_record_id, crosswalk.c.entity_id).where(*mine))
 
 
-def former_links(store: Store, tenant_id: int, entity: str) -> pa.Table:
-    """Return which records once had which ids that no entity has now."""
+def former_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None = None) -> pa.Table:
+    """Return which records (of ``ids``) once had which ids that no entity has now and that may come back."""
     version = crosswalk_version
     inactive = and_(
         identity.c.tenant_id == version.c.tenant_id,
         identity.c.entity_id == version.c.entity_id,
-        identity.c.status != "active",
+        identity.c.status.not_in(("active", "erased")),
     )
     statement = (
         select(version.c.source_record_id, version.c.entity_id).distinct().select_from(version.join(identity, inactive))
     )
-    return store.read_arrow(statement.where(version.c.tenant_id == tenant_id, version.c.entity == entity))
+    mine = version.c.tenant_id == tenant_id, version.c.entity == entity, *_of(version.c.source_record_id, ids)
+    return store.read_arrow(statement.where(*mine), ids=ids)
+
+
+def first_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None = None) -> pa.Table:
+    """Return the first id (source_record_id, entity_id) of every record (of ``ids``) whose link was ever superseded."""
+    version = crosswalk_version.c
+    mine = version.tenant_id == tenant_id, version.entity == entity, *_of(version.source_record_id, ids)
+    first = (
+        select(version.source_record_id, func.min(version.known_from).label("since"))
+        .where(*mine)
+        .group_by(version.source_record_id)
+        .subquery()
+    )
+    same = and_(version.source_record_id == first.c.source_record_id, version.known_from == first.c.since)
+    statement = select(version.source_record_id, version.entity_id).join_from(crosswalk_version, first, same)
+    return store.read_arrow(statement.where(*mine), ids=ids)
 
 
 def next_id(store: Store, tenant_id: int) -> int:
@@ -145,23 +178,58 @@ def close_evidence(tx: WriteTransaction, ids: pa.Array) -> None:
         tx.execute(update(evidence).where(*mine).values(known_to=tx.change_seq, change_seq=tx.change_seq))
 
 
+@dataclass(frozen=True)
+class StoredModel:
+    """A match model without its document: ``status`` is candidate, active or superseded."""
+
+    model_id: int
+    entity: str
+    status: str
+    report: Mapping[str, Any]
+    change_seq: int
+
+
 def active_model(store: Store, tenant_id: int, entity: str) -> tuple[int, str] | None:
-    """Return number and document of the newest match model of an entity."""
-    mine = match_model.c.tenant_id == tenant_id, match_model.c.entity == entity
-    statement = (
-        select(match_model.c.model_id, match_model.c.settings).where(*mine).order_by(match_model.c.model_id.desc())
-    )
-    rows = store.read(statement.limit(1))
+    """Return number and document of the match model that scores an entity now."""
+    model = match_model.c
+    mine = model.tenant_id == tenant_id, model.entity == entity, _is_active()
+    rows = store.read(select(model.model_id, model.settings).where(*mine).order_by(model.model_id.desc()).limit(1))
     return (int(rows[0][0]), json.dumps(rows[0][1])) if rows else None
 
 
-def add_model(tx: WriteTransaction, entity: str, document: str, report: dict[str, Any]) -> int:
-    """Store a match model for good and return its number."""
+def models(store: Store, tenant_id: int) -> list[StoredModel]:
+    """Return every match model, oldest first."""
+    model = match_model.c
+    status = func.coalesce(model.status, ACTIVE)
+    statement = select(model.model_id, model.entity, status, model.report, model.change_seq)
+    rows = store.read(statement.where(model.tenant_id == tenant_id).order_by(model.model_id))
+    return [StoredModel(row[0], row[1], row[2], row[3] or {}, row[4]) for row in rows]
+
+
+def model_document(store: Store, tenant_id: int, number: int) -> str:
+    """Return the document of a match model."""
+    mine = match_model.c.tenant_id == tenant_id, match_model.c.model_id == number
+    return json.dumps(store.read(select(match_model.c.settings).where(*mine))[0][0])
+
+
+def add_model(
+    tx: WriteTransaction, entity: str, document: str, report: dict[str, Any], *, candidate: bool = False
+) -> int:
+    """Store a match model for good and return its number; unless it is a candidate it takes the active one's place."""
     number = tx.allocate("match_model", 1)
-    tx.insert_row(
-        match_model, {"model_id": number, "entity": entity, "settings": json.loads(document), "report": report}
-    )
+    row = {"model_id": number, "entity": entity, "settings": json.loads(document), "report": report}
+    tx.insert_row(match_model, {**row, "status": CANDIDATE})
+    if not candidate:
+        activate_model(tx, entity, number)
     return number
+
+
+def activate_model(tx: WriteTransaction, entity: str, number: int) -> None:
+    """Make a model the one that scores; the one before it is superseded. The document of a model never changes."""
+    mine = match_model.c.tenant_id == tx.tenant_id, match_model.c.entity == entity
+    change = tx.change(match_model)
+    tx.execute(update(match_model).where(*mine, _is_active()).values(**change, status=SUPERSEDED))
+    tx.execute(update(match_model).where(*mine, match_model.c.model_id == number).values(**change, status=ACTIVE))
 
 
 def known_stats(store: Store, tenant_id: int, entity: str) -> pa.Table:
@@ -170,8 +238,15 @@ def known_stats(store: Store, tenant_id: int, entity: str) -> pa.Table:
     return store.read_arrow(select(stats.c.entity, stats.c.system, stats.c.value_hash).where(*mine))
 
 
-def _live(table: Table, tenant_id: int) -> tuple[ColumnElement[bool], ...]:
-    return table.c.tenant_id == tenant_id, table.c.deleted_at.is_(None), table.c.party.is_not(None)
+def _is_active() -> ColumnElement[bool]:
+    return or_(match_model.c.status.is_(None), match_model.c.status == ACTIVE)
+
+
+def _live(store: Store, table: Table, tenant_id: int, ids: pa.Array | None = None) -> tuple[ColumnElement[bool], ...]:
+    """Live rows of any party, or of ``ids``; beside these "is not null" would draw SQLite to the wrong index range."""
+    kept = left_out(store, tenant_id, table.c.source_record_id)
+    whose = (table.c.party.is_not(None),) if ids is None else _of(table.c.party, ids)
+    return table.c.tenant_id == tenant_id, table.c.deleted_at.is_(None), *whose, *kept
 
 
 def _same(table: Table, record: ColumnElement[int]) -> ColumnElement[bool]:

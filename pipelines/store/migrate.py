@@ -1,5 +1,8 @@
 """Schema changes: Alembic run from code, so that opening a store brings it up to date.
 
+An empty database gets the tables as they are declared, at once; a store that has a revision goes by the migrations. That
+both lead to the same is a test.
+
     python -m pipelines.store.migrate "what changed"     write the next migration from the tables (``make migration``)
 
 Two histories: ``store`` (the master store) and ``control`` (leases, tokens, quota; a file of its own on SQLite).
@@ -14,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, inspect, text
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, text
 
 from connectors.sdk.errors import StoreFailure
 from pipelines.store import partitions, views
@@ -92,10 +95,21 @@ def _upgrade(engine: Engine, part: Part) -> None:
             _lock(connection)
             if part is STORE:
                 views.drop_all(connection)
-            _command("upgrade", part, connection, "head")
+            if _revision(connection, part) is None:
+                _create(connection, part)
+            else:
+                _command("upgrade", part, connection, "head")
             if part is STORE:
                 partitions.make_defaults(connection)
                 views.create_all(connection)
+
+
+def _create(connection: Connection, part: Part) -> None:
+    """Make all tables of an empty database, and say which revision that is."""
+    part.metadata.create_all(connection, checkfirst=False)
+    revisions = Table(part.version_table, MetaData(), Column("version_num", String(32), primary_key=True))
+    revisions.create(connection)
+    connection.execute(revisions.insert(), {"version_num": head(part)})
 
 
 def _refuse_newer(engine: Engine, found: str | None, part: Part) -> None:

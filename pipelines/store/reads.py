@@ -18,6 +18,7 @@ from pipelines.store.tables import SEGMENT_COUNTS, connection, load, partition_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from pipelines.store.store import Store
     from pipelines.store.transaction import WriteTransaction
@@ -150,6 +151,20 @@ def partitions(
     order = (state.partition, state.change_seq, state.state)
     rows = store.read(select(*(state[name] for name in names)).where(*where).order_by(*order))
     return [PartitionRow(**row._mapping) for row in rows]  # noqa: SLF001  public, underscored only to spare column names
+
+
+def whole_since(
+    store: Store, connection_id: str, stream: str, *, only: Sequence[str], tenant_id: int = 1
+) -> dict[str, datetime]:
+    """Return when the load began in which each of some partitions was last read whole and COMPLETE."""
+    state = partition_state.c
+    done = (read.c.tenant_id == state.tenant_id) & (read.c.read_id == state.complete_read_id)
+    begun = (load.c.tenant_id == read.c.tenant_id) & (load.c.load_id == read.c.load_id)
+    mine = (state.tenant_id == tenant_id, state.connection_id == connection_id, state.stream == stream)
+    query = select(state.partition, func.max(load.c.started_at))
+    query = query.select_from(partition_state.join(read, done).join(load, begun)).group_by(state.partition)
+    query = query.where(*mine, state.partition.in_(list(only)), state.state != "incremental")
+    return {name: at for name, at in store.read(query) if at is not None}
 
 
 def lane(kind: str) -> str:

@@ -89,6 +89,17 @@ store_info = Table(
     Column("name", TEXT, primary_key=True),
     column("value", TEXT, required=True),
 )
+# When each write transaction was made, so that an instant names the state of that moment; no rule that decides reads it.
+commit_log = Table(
+    "commit_log",
+    metadata,
+    tenant_column(),
+    Column("change_seq", BIG, primary_key=True, autoincrement=False),
+    column("committed_at", INSTANT, required=True),
+    column("actor", TEXT),
+    column("cause", TEXT),
+    Index(None, "tenant_id", "committed_at"),
+)
 stage_watermark = fixed_table(
     "stage_watermark", [_key("stage", TEXT), _key("unit", TEXT)], column("watermark", BIG, required=True)
 )
@@ -280,6 +291,7 @@ match_model = fixed_table(
     column("entity", TEXT, required=True),
     column("settings", JSON, required=True),
     column("report", JSON),
+    column("status", TEXT),  # candidate | active | superseded; null in stores older than the column: active
 )
 evidence = fixed_table(
     "evidence",
@@ -338,8 +350,185 @@ identifier_stats = fixed_table(
     column("records", BIG, required=True),
     column("names", BIG),
     column("blocked", BOOL),
+    column("spellings", BIG),
+    column("initials", BIG),
+)
+# The match index: what resolve needs of each record to decide about a few without reading all (pipelines/resolve/index).
+# Derived from the source rows and removed with them; ``fingerprint`` says of which model, null while it is being written.
+match_index = fixed_table(
+    "match_index",
+    [_key("entity", TEXT)],
+    column("model_id", BIG, required=True),
+    column("fingerprint", TEXT),
+    column("bits", SMALL, required=True),
+    column("records", BIG, required=True),
+)
+match_row = fixed_table(
+    "match_row",
+    [_key("source_record_id")],
+    column("entity", TEXT, required=True),
+    column("features", TEXT, required=True),
+    column("held", TEXT, required=True),
+    column("keys", BYTES, required=True),
+)
+match_bucket = fixed_table(
+    "match_bucket", [_key("entity", TEXT), _key("bucket")], column("postings", BYTES, required=True)
 )
 suppression = fixed_table("suppression", [_key("kind", TEXT), _key("keyed_hash", TEXT)])
+
+# --- decisions of people ------------------------------------------------------------------------------------------
+# Only open rows (known_to is null) bind. A row is never changed but to be closed, which says when, by whom and why.
+decision = fixed_table(
+    "decision",
+    [_key("decision_id")],
+    column("entity", TEXT, required=True),
+    column("kind", TEXT, required=True),
+    column("left_id", BIG),
+    column("right_id", BIG),
+    column("groups", JSON),
+    column("term", TEXT),
+    column("value", JSON),
+    column("reason", TEXT),
+    column("expires_at", INSTANT),
+    column("key_hash", TEXT),
+    column("request_key", TEXT, required=True),
+    column("known_from", BIG, required=True),
+    column("known_to", BIG),
+    column("decided_at", INSTANT, required=True),
+    column("closed_at", INSTANT),
+    column("closed_by", TEXT),
+    column("closed_why", TEXT),
+    column("closed_key", TEXT),
+    UniqueConstraint("tenant_id", "request_key"),
+    Index(None, "tenant_id", "entity", "known_to"),
+    Index(None, "tenant_id", "change_seq"),
+)
+
+# --- history: what a person took back or destroyed ------------------------------------------------------------------
+# A retraction takes a connection's records out of matching and golden until it is undone; their history stays.
+retraction = fixed_table(
+    "retraction",
+    [_key("retraction_id")],
+    column("connection_id", TEXT, required=True),
+    column("since", INSTANT),
+    column("reason", TEXT),
+    column("records", BIG, required=True),
+    column("retracted_at", INSTANT, required=True),
+    column("undone_at", INSTANT),
+)
+retracted_record = fixed_table(
+    "retracted_record",
+    [_key("source_record_id")],
+    column("retraction_id", BIG, required=True),
+    column("known_from", BIG, required=True),
+    Index(None, "tenant_id", "retraction_id"),
+)
+retracted_record_version = fixed_table(
+    "retracted_record_version",
+    [_key("source_record_id"), _key("known_from")],
+    column("retraction_id", BIG, required=True),
+    column("known_to", BIG, required=True),
+)
+erasure = fixed_table(
+    "erasure",
+    [_key("erasure_id")],
+    column("entity", TEXT, required=True),
+    column("entity_id", BIG, required=True),
+    column("reason", TEXT, required=True),
+    column("status", TEXT, required=True),
+    column("records", JSON, required=True),
+    column("requested_at", INSTANT, required=True),
+    column("finished_at", INSTANT),
+    Index(None, "tenant_id", "entity_id"),
+)
+
+# --- the influence map ----------------------------------------------------------------------------------------------
+# One row per relation between golden entities and span of time; ``subject_id`` is the end it is recomputed with.
+_RELATION_KEY = (("from_id", BIG), ("to_id", BIG), ("type", TEXT), ("role", TEXT), ("hierarchy", TEXT), ("span", BIG))
+RELATION_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("subject_id", BIG),
+    ("from_entity", TEXT),
+    ("to_entity", TEXT),
+    ("valid_from", INSTANT),
+    ("valid_to", INSTANT),
+    ("evidence_at", INSTANT),
+    ("strength", FLOAT),
+    ("sources", BIG),
+    ("together", BIG),
+    ("is_primary", BOOL),
+    ("told_by", JSON),
+    ("conflict", TEXT),
+    ("conflict_with", BIG),
+    ("known_from", BIG),
+)
+_RELATION_NULLS = ("valid_from", "valid_to", "evidence_at", "is_primary", "conflict", "conflict_with")
+# One row per span in which an organisation has that parent; free of cycles at every instant.
+_HIERARCHY_KEY = (("hierarchy", TEXT), ("entity_id", BIG), ("span", BIG))
+HIERARCHY_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("parent_id", BIG),
+    ("valid_from", INSTANT),
+    ("valid_to", INSTANT),
+    ("strength", FLOAT),
+    ("cut", TEXT),
+    ("known_from", BIG),
+)
+_HIERARCHY_NULLS = ("valid_from", "valid_to", "cut")
+
+
+def _map_tables(
+    name: str, key: tuple[tuple[str, Any], ...], columns: tuple[tuple[str, Any], ...], nulls: tuple[str, ...],
+    *indexes: tuple[str, ...],
+) -> Table:  # fmt: skip
+    """Return a table of the influence map; its superseded rows go to ``<name>_version``."""
+
+    def rest(skip: str = "") -> list[Column[Any]]:
+        return [column(part, kind, required=part not in nulls) for part, kind in columns if part != skip]
+
+    past_key = [_key(*part) for part in (*key, ("known_from", BIG))]
+    fixed_table(f"{name}_version", past_key, *rest("known_from"), column("known_to", BIG, required=True))
+    lookups = (Index(None, "tenant_id", *index) for index in indexes)
+    return fixed_table(name, [_key(*part) for part in key], *rest(), *lookups)
+
+
+golden_relationship = _map_tables(
+    "golden_relationship", _RELATION_KEY, RELATION_COLUMNS, _RELATION_NULLS, ("to_id",), ("subject_id",), ("type",)
+)  # fmt: skip
+account_hierarchy = _map_tables(
+    "account_hierarchy", _HIERARCHY_KEY, HIERARCHY_COLUMNS, _HIERARCHY_NULLS, ("parent_id",)
+)
+
+# --- channels: how a golden party can be reached, and how it likes to be (pipelines/channels) -----------------------
+golden_contact_point = fixed_table(
+    "golden_contact_point",
+    [_key("entity_id"), _key("kind", TEXT), _key("network", TEXT), _key("value_norm", TEXT)],
+    column("entity", TEXT, required=True),
+    column("value", TEXT, required=True),
+    column("use", TEXT),
+    column("rank", BIG, required=True),
+    column("state", TEXT, required=True),  # usable | complained | undeliverable | ended
+    column("verified", BOOL),
+    column("deliverability", FLOAT, required=True),
+    column("valid_from", INSTANT),
+    column("valid_to", INSTANT),
+    column("signals", JSON),
+    column("sources", JSON, required=True),
+    Index(None, "tenant_id", "value_norm"),
+    Index(None, "tenant_id", "change_seq"),
+)
+# A party of which nothing is known has no row: unknown is not a preference.
+golden_preference = fixed_table(
+    "golden_preference",
+    [_key("entity_id")],
+    column("entity", TEXT, required=True),
+    column("language", TEXT),
+    column("time_zone", TEXT),
+    column("quiet_from", TEXT),
+    column("quiet_to", TEXT),
+    column("answered_channel", TEXT),
+    column("answered_hour", BIG),
+    column("derived", JSON),
+    Index(None, "tenant_id", "change_seq"),
+)
 
 # --- control: who is writing, tokens, quota (control.db on SQLite) --------------------------------------------------
 lease = Table(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, Table, func, insert, select
 from pipelines.store import arrow_out, partitions
 from pipelines.store.bulk import Bulk, Counts, Stage
 from pipelines.store.intern import intern_refs
-from pipelines.store.tables import counter, metadata, picked, stage_watermark
+from pipelines.store.tables import commit_log, counter, metadata, picked, stage_watermark
 from pipelines.store.upserting import insert_on_conflict
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class WriteTransaction:
         self.dialect = connection.dialect.name
         self.bulk = Bulk(connection)
         self.change_seq = self.allocate("change_seq", 1)
+        self.insert_row(commit_log, {"committed_at": now()})
 
     def allocate(self, name: str, n: int) -> int:
         """Return the first of ``n`` consecutive numbers of a counter, none of them given before."""

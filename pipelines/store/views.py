@@ -2,6 +2,7 @@
 
 Party references are shown twice: ``<term>_id`` is the golden id reached through the crosswalk, ``<term>_ref`` the
 source reference. Other references are shown as ``<term>_record_id`` and ``<term>_ref``. Deleted rows are left out.
+``v1_source_<entity>`` shows source rows where ``v1_<entity>`` shows what the hub made of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, select
 
 from canonical_model import Entity, Term, load_vocabulary
-from pipelines.store.consent_view import EFFECTIVE_CONSENT
+from pipelines.store.consent_view import EFFECTIVE_CONSENT, REACHABLE
 from pipelines.store.entity_tables import GOLDEN_CONTACT
 from pipelines.store.tables import store_info
 from pipelines.store.types import SCALE
@@ -42,7 +43,25 @@ _FIXED = {
         SELECT q.tenant_id, q.quarantine_id, q.stage, q.connection_id, q.stream, q.object, q.source_key, q.reason,
                q.path, q.mapping_version, q.change_seq
         FROM quarantine AS q WHERE q.resolved_seq IS NULL""",
+    "v1_relationship": """
+        SELECT g.tenant_id, g.from_id, g.from_entity, g.to_id, g.to_entity, g.type, g.role, g.hierarchy, g.valid_from,
+               g.valid_to, g.strength, g.sources, g.together, g.is_primary, g.evidence_at, g.told_by, g.conflict,
+               g.conflict_with, g.change_seq
+        FROM golden_relationship AS g WHERE g.conflict IS NULL OR g.conflict <> 'overruled'""",
+    "v1_account_hierarchy": """
+        SELECT h.tenant_id, h.hierarchy, h.entity_id AS organization_id, h.parent_id, h.valid_from, h.valid_to, h.strength,
+               h.change_seq
+        FROM account_hierarchy AS h WHERE h.cut IS NULL""",
     "v1_effective_consent": f"SELECT * FROM {_INTERNAL}",
+    "v1_reachable": REACHABLE,
+    "v1_golden_contact_point": """
+        SELECT p.tenant_id, p.entity, p.entity_id, p.kind, p.network, p.value_norm, p.value, p.use, p.rank, p.state,
+               p.verified, p.deliverability, p.valid_from, p.valid_to, p.signals, p.sources, p.change_seq
+        FROM golden_contact_point AS p""",
+    "v1_golden_preference": """
+        SELECT p.tenant_id, p.entity, p.entity_id, p.language, p.time_zone, p.quiet_from, p.quiet_to,
+               p.answered_channel, p.answered_hour, p.derived, p.change_seq
+        FROM golden_preference AS p""",
 }
 
 
@@ -52,7 +71,8 @@ def definitions(dialect: str) -> dict[str, str]:
     views = {_INTERNAL: EFFECTIVE_CONSENT, **_FIXED}
     for entity in load_vocabulary().entities.values():
         build = _golden_view if entity.golden else _source_view
-        views[f"{PREFIX}{entity.name}"] = build(entity, dialect)
+        name = f"{PREFIX}{entity.name}"
+        views[f"{PREFIX}source_{entity.name}" if name in _FIXED else name] = build(entity, dialect)
     return views
 
 

@@ -136,3 +136,14 @@ def test_a_member_in_one_record_of_many_is_found_although_types_are_sampled(
     load(sqlite_hub, records)
 
     assert {one.path for one in profiles.events(sqlite_hub.store)} == {"rare"}
+
+
+def test_what_is_said_of_a_deleted_record_is_no_sample(sqlite_hub: Hub):
+    """A vendor's tombstone holds a key and little else: its fields are not gone from the stream."""
+    load(sqlite_hub, people(150, 1))
+    tombs = [{"id": f"1-{index}", "gone": "true", "reason": "merged"} for index in range(140)]
+
+    load(sqlite_hub, tombs)
+    load(sqlite_hub, [*tombs[:100], *people(150, 2)])
+
+    assert told(sqlite_hub) == set()

@@ -110,6 +110,8 @@ def test_sync_prints_one_object_per_entity_for_the_later_stages(synced: Done) ->
         ("resolve", "person"),
         ("golden", "organization"),
         ("golden", "person"),
+        ("channels", "organization"),
+        ("channels", "person"),
     ]
     assert all(isinstance(row["read"], int) and isinstance(row["written"], int) for row in later)
     assert all(isinstance(row["seconds"], float) for row in synced.rows)

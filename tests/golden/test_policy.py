@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from connectors.sdk.errors import FixConfig
-from pipelines.golden.policy import golden_columns, load_policy
+from pipelines.golden.policy import UNION, golden_columns, load_policy
+from pipelines.golden.rules import MANUAL, RULES
 from pipelines.golden.stage import fingerprint
 from pipelines.store.tables import metadata
 
@@ -80,6 +81,34 @@ def test_a_wrong_policy_is_refused_with_file_line_and_what_is_allowed(tmp_path: 
         file.write_text("{}", encoding="utf-8")
     with pytest.raises(FixConfig, match=said):
         load_policy("person", file, known_sources={"crm", "desk"})
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("{max: 20, min: 30, decay_days: 9}", r"lowest trust in 'crm' is above the highest"),
+        ("{max: 20}", r"how the trust in 'crm' fades is not clear\n.*half_life_days or decay_days"),
+        ("{max: 20, half_life_days: 9, decay_days: 9}", r"how the trust in 'crm' fades is not clear"),
+        ("{max: 20, half_life_days: 0}", r"above 0"),
+        ("{max: 20, halflife: 3}", r"unknown key 'halflife'"),
+        ("{min: 20, decay_days: 9}", r"missing key 'max'"),
+    ],
+)
+def test_trust_whose_decay_is_not_clear_is_refused(tmp_path: Path, told: str, said: str) -> None:
+    with pytest.raises(FixConfig, match=said):
+        load_policy("person", own(tmp_path, f"trust: {{crm: {told}}}"))
+
+
+def test_the_page_about_survivorship_shows_a_policy_that_loads_and_names_every_rule(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/survivorship.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    file = tmp_path / "policy.yaml"
+    file.write_text(example, encoding="utf-8")
+    shown = load_policy("person", file)
+    assert shown.choice("given_name").columns == ("given_name",)
+    assert shown.decays
+    assert not load_policy("person").decays
+    assert [name for name in (*RULES, UNION, MANUAL) if f"| {name} |" not in page] == []
 
 
 def test_an_unknown_attribute_is_answered_with_the_known_ones() -> None:

@@ -4,111 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from connectors.sdk.errors import FixConfig
-from pipelines.context import StageContext
 from pipelines.golden import run, stage
 from pipelines.golden.explain import explain
-from pipelines.store import Store, WriteTransaction
-from pipelines.store.tables import metadata
-from tests.golden.tables import day
-
-TABLES = metadata.tables
-INSTANT = pa.timestamp("us", tz="UTC")
-
-
-class Hub:
-    """A store with two connections, and the few ways in which the stages before change it."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.ids = store, dict[str, int]()
-        self._write(self._connections)
-
-    def context(self, *, full: bool = False, policy: Path | None = None) -> StageContext:
-        names = [SimpleNamespace(name=name) for name in ("crm", "desk")]
-        config: Any = SimpleNamespace(survivorship=policy, connections=names, connectors={})
-        return StageContext(config=config, store=self.store, now=lambda: day("2026-06-01"), entity="person", full=full)
-
-    def counts(self, **options: Any) -> dict[str, int]:
-        return run(self.context(**options)).counts
-
-    def person(self, key: str, at: str, email: str | None = None, *, stub: bool = False, **terms: Any) -> None:
-        """Say what the source says now; ``key`` begins with the connection's name."""
-        self._write(lambda tx: self._person(tx, key, day(at), email, stub, terms))
-
-    def link(self, entity: int, *keys: str) -> None:
-        """Say that these source records are one person."""
-        ids = pa.array([self.ids[key] for key in keys], pa.int64())
-        rows = pa.table({"source_record_id": ids, "entity": ["person"] * len(keys), "entity_id": [entity] * len(keys)})
-        self._write(lambda tx: tx.upsert(TABLES["crosswalk"], rows))
-        if not self.store.read(TABLES["entity_id"].select().where(TABLES["entity_id"].c.entity_id == entity)):
-            row = {"entity_id": entity, "entity": "person", "status": "active", "minted_seq": 1}
-            self._write(lambda tx: tx.insert_row(TABLES["entity_id"], row))
-
-    def unlink(self, *keys: str) -> None:
-        rows = pa.table({"source_record_id": pa.array([self.ids[key] for key in keys], pa.int64())})
-        self._write(lambda tx: tx.delete(TABLES["crosswalk"], rows))
-
-    def role(self, key: str, role: str) -> None:
-        number = self.ids[key]
-        row = {"source_record_id": [number], "row_key": [""], "party": [number], "role": [role], "payload_hash": [role]}
-        self._write(
-            lambda tx: tx.replace_set(TABLES["party_role"], pa.table({"source_record_id": [number]}), pa.table(row))
-        )
-
-    def golden(self) -> dict[int, dict[str, Any]]:
-        rows = self.store.read(TABLES["golden_person"].select())
-        return {row.entity_id: dict(row._mapping) for row in rows}
-
-    def _write(self, change: Any) -> None:
-        with self.store.acquire("test") as lease, self.store.write(lease, cause="test") as tx:
-            change(tx)
-
-    def _connections(self, tx: WriteTransaction) -> None:
-        for name in ("crm", "desk"):
-            values = {"connection_id": f"{name}-1", "name": name, "connector": name, "connector_major": 0}
-            tx.insert_row(TABLES["connection"], values)
-
-    def _person(
-        self, tx: WriteTransaction, key: str, at: datetime, email: str | None, stub: bool, terms: dict[str, Any]
-    ) -> None:
-        connection = f"{key.partition('/')[0]}-1"
-        ref = {
-            "connection_id": [connection],
-            "object": ["contact"],
-            "source_key": [key],
-            "entity": ["person"],
-            "is_stub": [stub],
-        }
-        number = tx.intern(pa.table(ref)).column("source_record_id")[0].as_py()
-        self.ids[key] = number
-        owner = pa.table({"source_record_id": [number]})
-        times = pa.array([at], INSTANT)
-        if not stub:
-            row = {"source_record_id": [number], "row_key": [""], "record_time": times, "payload_hash": [repr(terms)]}
-            tx.replace_set(TABLES["person"], owner, pa.table(row | {name: [value] for name, value in terms.items()}))
-        point = {"source_record_id": [number], "row_key": ["e"], "party": [number], "kind": ["email"], "value": [email],
-                 "record_time": times, "payload_hash": [str(email)]}  # fmt: skip
-        tx.replace_set(TABLES["contact_point"], owner, pa.table(point) if email else pa.table(point).slice(1))
-
-
-@pytest.fixture
-def hub(store: Store) -> Hub:
-    """Ada in both connections, linked; Bob in one."""
-    hub = Hub(store)
-    hub.person("crm/1", "2026-01-01", "ada@example.org", full_name="Ada Lovelace", status="new", tags=["a"])
-    hub.person("desk/1", "2026-02-01", "ada@desk.example", full_name="Ada Lovelace", status="open", tags=["b"])
-    hub.person("desk/2", "2026-02-01", "bob@example.org", full_name="Bob")
-    hub.link(1, "crm/1", "desk/1")
-    hub.link(2, "desk/2")
-    return hub
+from tests.golden.hub import TABLES, Hub
 
 
 def test_golden_rows_hold_the_best_values_with_their_origin(hub: Hub) -> None:
@@ -216,6 +120,19 @@ def test_a_changed_policy_makes_everything_anew(hub: Hub, tmp_path: Path) -> Non
     assert hub.counts(policy=policy)["entities"] == 0
 
 
+def test_trust_that_begins_to_fade_makes_everything_anew_and_what_it_changes_is_written(
+    hub: Hub, tmp_path: Path
+) -> None:
+    policy = tmp_path / "survivorship.yaml"
+    policy.write_text("version: 1\ntrust: {crm: 60}\n", encoding="utf-8")
+    hub.counts(policy=policy)
+    assert hub.golden()[1]["status"] == "new"
+    policy.write_text("version: 1\ntrust: {crm: {max: 60, min: 0, half_life_days: 30}}\n", encoding="utf-8")
+    assert hub.counts(policy=policy) == {"read": 3, "entities": 2, "written": 1, "unchanged": 1, "removed": 0}
+    assert hub.golden()[1]["status"] == "open", "31 days older than the desk's word: 29 against 50"
+    assert hub.golden()[1]["provenance"]["status"][1] == "trust"
+
+
 def test_a_policy_that_trusts_an_unknown_source_is_refused(hub: Hub, tmp_path: Path) -> None:
     policy = tmp_path / "survivorship.yaml"
     policy.write_text("version: 1\ntrust: {crn: 90}\n", encoding="utf-8")
@@ -244,6 +161,12 @@ def test_explain_names_winner_and_losers_with_source_rule_and_time(hub: Hub) -> 
     stored = hub.golden()[1]["provenance"]
     assert {name: [c["source_record_id"], c["rule"], c["since"]] for name, c in cells.items()} == stored
     json.dumps(list(cells.values()), default=str)
+
+
+def test_explain_opens_no_query_engine(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.counts()
+    monkeypatch.setattr("duckdb.connect", lambda *_, **__: pytest.fail("a cell's explanation costs milliseconds"))
+    assert explain(hub.store, "person", "1", "status")[0]["value"] == "open"
 
 
 def test_explain_follows_an_old_id_and_refuses_an_unknown_one(hub: Hub) -> None:

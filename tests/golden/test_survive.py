@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.golden.policy import Policy, load_policy
-from pipelines.golden.survivorship import candidates, golden_schema, survive
+from pipelines.golden.survivorship import golden_schema, survive
 from tests.golden.tables import contacts, day, members
 
 PERSON = load_policy("person")
@@ -244,15 +244,6 @@ def test_provenance_names_the_record_that_holds_the_value() -> None:
                 assert (record, name, str(row[name])) in held
                 checked += 1
     assert checked > 100
-
-
-def test_candidates_begin_with_the_winner_and_say_by_which_rule_the_others_lost() -> None:
-    rows = members({"id": 1, "status": "a"}, {"id": 2, "status": "b", "at": "2026-05-01"}, {"id": 3})
-    found = candidates(rows, PERSON, None, "status").to_pylist()
-    assert [(row["source_record_id"], row["value"], row["lost_by"]) for row in found] == [
-        (2, "b", None),
-        (1, "a", "recent"),
-    ]
 
 
 def test_stubs_give_no_values_and_are_not_counted() -> None:

@@ -87,7 +87,7 @@ CONNECTOR_MUTANTS: Final = (
         edits=(
             (_M, 'sort: updated\n      filter: "greater-than(updated,{cursor.start})"\n    data_selector: data\n    paginator: {type: next_url, next_url_path: links.next}\n    page_size: 100',
              'sort: created\n      filter: "greater-than(created,{cursor.start})"\n    data_selector: data\n    paginator: {type: next_url, next_url_path: links.next}\n    page_size: 100'),
-            (_M, "cursor_path: attributes.updated\n", "cursor_path: attributes.created\n"),
+            (_M, "cursor_path: attributes.updated\n", "cursor_path: attributes.created\n      immutable: true\n"),
         ),
     ),
     Mutant(

@@ -20,7 +20,8 @@ CASES = [
     check("edits", "x", 2), check("date edit", "date"), check("within ten years", "date"), check("shared", "words"),
     check("shared, one's own", "words", "own"), check("similar and equal", "x", "y", 0.75), check("mistyped", "x", "y", 2),
     check("most words", "words", 80), check("most words", "words", 50), check("words of the shorter", "words", 50),
-    check("contained", "words"),
+    check("contained", "words"), check("known as", "words"), check("moved", "x", "y", 0.88), check("within a year", "date"),
+    check("one of the words", "x", "y"),
 ]  # fmt: skip
 
 

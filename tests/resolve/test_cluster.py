@@ -81,9 +81,9 @@ def _one_by_one(matrix: np.ndarray, threshold: float) -> list[int]:
     groups = [[n] for n in range(len(matrix))]
 
     def surplus(a: list[int], b: list[int]) -> float:
-        smaller = min(len(a), len(b))
-        most = max(threshold, cluster.MOST_REQUIRED)
-        required = threshold if smaller == 1 else min(threshold + cluster.SLOPE * np.log2(smaller), most)
+        fewer, more = sorted((len(a), len(b)))
+        relief = min(cluster.RELIEF + np.log2(more), cluster.MOST_RELIEF) if more > 1 else 0.0
+        required = threshold + cluster.SURCHARGE * np.log2(fewer) - relief
         return float(np.mean([matrix[i, j] for i in a for j in b]) - required)
 
     while len(groups) > 1:

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.resolve.features import Feature
 from pipelines.resolve.guards import DOUBTFUL, REFUSED, guard_of
+from pipelines.resolve.short_forms import FORMS, full_names
 
 FEATURES = tuple(
     Feature(column, kind, column)
@@ -25,13 +26,14 @@ FAMILY = {
 }
 
 
-LISTS = ("emails", "phones", "own_emails", "own_phones", "emails_named")
+LISTS = ("emails", "phones", "own_emails", "own_phones", "emails_named", FORMS)
 
 
 def _row(values: dict[str, Any]) -> dict[str, Any]:
     """A row of ``norm`` with the parts that the guard reads."""
     empty = dict.fromkeys(("given", "family", "birth_date", "street", *LISTS, "emails_first", "emails_user"))
-    row = {**empty, "emails_digits": None, **values}
+    forms = full_names().get(values.get("given", ""))
+    row = {**empty, FORMS: list(forms) if forms else None, "emails_digits": None, **values}
     if row["emails"]:
         first = row["emails"][0]
         user, given = first.split("@")[0], row["given"]
@@ -70,6 +72,13 @@ def test_two_members_of_a_household_are_not_one_person():
 )
 def test_a_nickname_is_linked_when_something_personal_agrees(personal: dict[str, Any]):
     assert _weight({**FAMILY, **personal, "given": "bill"}, {**FAMILY, **personal, "given": "william"}) == SCORE
+
+
+def test_a_short_form_is_the_name_and_another_name_is_not():
+    home = {"family": "moore", "street": "storgatan 5"}
+
+    assert _weight({**home, "given": "ted"}, {**home, "given": "edward"}) == SCORE
+    assert _weight({**home, "given": "ted"}, {**home, "given": "robert"}) == REFUSED
 
 
 def test_an_address_that_carries_one_of_the_names_is_personal():

@@ -40,7 +40,7 @@ def test_em_does_not_see_pairs_that_the_guard_refuses() -> None:
     assert guard is not None
     con = duckdb.connect()
     con.execute(
-        """CREATE TABLE r AS SELECT *, given AS guard_given, birth_date AS guard_birth_date FROM (VALUES
+        """CREATE TABLE r AS SELECT *, given AS guard_given, []::VARCHAR[] AS guard_given_forms, birth_date AS guard_birth_date FROM (VALUES
         (1, 'maria', '19700101'), (2, 'peter', '19800202'), (3, 'pete', NULL), (4, 'olga', '19700101')) v(n, given, birth_date)"""
     )
 

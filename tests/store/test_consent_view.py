@@ -43,10 +43,16 @@ def effective(store: Store, *acts: dict[str, Any], same_entity: bool = True) -> 
     with writing(store) as tx:
         tx.upsert(T["consent"], pa.Table.from_pylist(rows, schema=schema))
         tx.upsert(T["crosswalk"], pa.table(links))
-    result = store.query(
+    return statuses(store)
+
+
+def statuses(store: Store) -> dict[tuple[Any, ...], str]:
+    rows = store.query(
         "SELECT entity_id, contact_value_norm, channel, topic, status FROM v1_effective_consent WHERE purpose = 'marketing'"
-    )
-    return {row[:-1]: row[-1] for row in result.rows}
+    ).rows
+    found = {row[:-1]: row[-1] for row in rows}
+    assert len(found) == len(rows), "one row per party and slot"
+    return found
 
 
 def _type(name: str) -> pa.DataType:
@@ -101,10 +107,92 @@ def test_a_denial_of_all_topics_denies_each(store: Store):
     assert found == {(*SLOT[:3], "news"): "denied", SLOT: "denied"}
 
 
-def test_another_golden_party_is_not_concerned(store: Store):
+OTHER = ("email", "bob@example.org")
+BOB = (2, "bob@example.org", "email", None)
+
+
+def test_a_refusal_that_names_no_contact_point_concerns_nobody_else(store: Store):
+    found = effective(
+        store, act("granted", day=1), act("denied", day=2, point=PARTY_WIDE, source="2"), same_entity=False
+    )
+
+    assert found == {SLOT: "granted", (2, None, "email", None): "denied"}
+
+
+def test_a_refusal_binds_its_contact_point_at_every_party_that_has_it(store: Store):
+    has(store, 3, EMAIL)
     found = effective(store, act("granted", day=1), act("denied", day=2, source="2"), same_entity=False)
 
-    assert found == {SLOT: "granted", (2, *SLOT[1:]): "denied"}
+    assert found == {SLOT: "denied", (2, *SLOT[1:]): "denied", (3, *SLOT[1:]): "denied"}
+
+
+def test_a_refusal_of_a_record_that_is_linked_to_nobody_binds_its_contact_point_too(store: Store):
+    effective(store, act("granted", day=1), act("denied", day=2, source="2"), same_entity=False)
+    with writing(store) as tx:
+        tx.execute(T["crosswalk"].delete().where(T["crosswalk"].c.entity_id == 2))
+
+    assert statuses(store) == {SLOT: "denied"}
+
+
+@pytest.mark.parametrize(
+    ("acts", "ada", "bob"),
+    [
+        ([act("denied", day=1), act("granted", day=9, authenticated=True, source="2")], "denied", "granted"),
+        ([act("denied", day=1), act("granted", day=9, source="2")], "denied", "denied"),
+        ([act("denied", day=1), act("granted", day=9, authenticated=True), act("granted", day=0, source="2")], "granted", "granted"),
+        ([act("granted", day=9, authenticated=True), act("unknown", source="2")], "granted", "unknown"),
+    ],
+    ids=["each speaks for itself", "a vendor's boolean does not", "who refused took it back", "a grant is nobody else's"],
+)  # fmt: skip
+def test_only_who_refused_or_the_party_itself_takes_a_refusal_back(
+    store: Store, acts: list[dict[str, Any]], ada: str, bob: str
+):
+    found = effective(store, *acts, same_entity=False)
+
+    assert found == {SLOT: ada, (2, *SLOT[1:]): bob}
+
+
+def test_a_third_partys_grant_takes_nobodys_refusal_back(store: Store):
+    has(store, 3, EMAIL)
+    acts = act("denied", day=1), act("granted", day=9, authenticated=True, source="2")
+
+    assert effective(store, *acts, same_entity=False)[3, *SLOT[1:]] == "denied"
+
+
+def test_a_reachable_point_is_asked_on_every_channel_that_reaches_it(store: Store):
+    for number, point in ((1, EMAIL), (1, ("phone", "+442079460000")), (2, OTHER)):
+        has(store, number, point)
+    acts = act("granted", day=1, point=PARTY_WIDE, channel="any"), act("denied", day=2, channel="sms", point=PARTY_WIDE)
+    effective(store, *acts, act("granted", day=1, point=OTHER, source="2"), same_entity=False)
+
+    rows = store.query("SELECT value_norm, channel, consent FROM v1_reachable WHERE may_contact ORDER BY 1, 2").rows
+    assert rows == [
+        ("+442079460000", "phone", "granted"), ("+442079460000", "whatsapp", "granted"),
+        ("ada@example.org", "email", "granted"), ("bob@example.org", "email", "granted"),
+    ]  # fmt: skip
+
+
+def test_a_point_that_cannot_be_used_is_shown_and_not_to_be_contacted(store: Store):
+    has(store, 1, EMAIL, state="undeliverable")
+    effective(store, act("granted", day=1))
+
+    rows = store.query("SELECT consent, state, may_contact FROM v1_reachable").rows
+    assert [(*row[:2], bool(row[2])) for row in rows] == [("granted", "undeliverable", False)]
+
+
+def test_nobody_may_be_contacted_of_whom_nothing_is_known(store: Store):
+    has(store, 1, EMAIL)
+    effective(store, act("unknown", day=1))
+
+    assert store.query("SELECT 1 FROM v1_reachable WHERE may_contact").rows == []
+
+
+def has(store: Store, number: int, point: tuple[str, str], *, state: str = "usable") -> None:
+    """Say that a golden party has a contact point."""
+    row = {"entity_id": number, "kind": point[0], "network": "", "value_norm": point[1], "entity": "person"}
+    rest = {"value": point[1], "rank": 1, "state": state, "deliverability": 0.5, "sources": []}
+    with writing(store) as tx:
+        tx.put_row(T["golden_contact_point"], row | rest)
 
 
 def test_a_party_without_a_golden_record_has_no_effective_consent(store: Store):

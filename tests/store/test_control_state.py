@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from connectors.sdk.buckets import Ask, Bucket
-from connectors.sdk.errors import FixConfig
+from connectors.sdk.errors import FixConfig, StoreFailure
 from pipelines.store import connection_health as health
 from pipelines.store import tables
 from pipelines.store.connection_health import Deferred, Health, HealthState
-from pipelines.store.control_state import exchange_quota, load_token, save_token
+from pipelines.store.control_state import TokenEvent, exchange_quota, load_token, save_token
+from pipelines.store.engine import begin_write
 from pipelines.store.sealing import Sealer, find_sealer, new_key
 from tests.store.rows import DAY
 
@@ -155,11 +156,25 @@ def test_a_limit_ends_and_an_old_token_shows():
     assert ageing.state_at(DAY - timedelta(minutes=6), margin) is HealthState.OK
 
 
-def test_an_event_of_a_family_is_recorded_once(store: Store):
-    told = [health.record_event(store, "c1", "needs re-auth", "family-1", at=DAY, detail="") for _ in range(3)]
+def test_an_event_of_a_family_is_recorded_once_and_with_its_token(store: Store):
+    lost = TokenEvent("needs re-auth", "family-1", DAY, "")
 
-    assert told == [True, False, False]
+    saved = [save_token(store, "c1", {}, expected_version=version, event=lost) for version in (0, 1, 1)]
+
+    assert saved == [True, True, False]
     assert health.read_events(store) == [("c1", "needs re-auth", "family-1")]
+
+
+def test_a_token_whose_event_cannot_be_recorded_is_not_saved(sqlite_store: Store):
+    with begin_write(sqlite_store.control) as connection, connection.begin():
+        connection.exec_driver_sql(
+            "CREATE TRIGGER no BEFORE INSERT ON connection_event BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+
+    with pytest.raises(StoreFailure):
+        save_token(sqlite_store, "c1", {}, expected_version=0, event=TokenEvent("needs re-auth", "f", DAY, ""))
+
+    assert load_token(sqlite_store, "c1") is None
 
 
 def test_what_is_put_off_is_due_at_its_instant_and_gone_when_it_was_run(store: Store):

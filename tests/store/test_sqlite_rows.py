@@ -28,6 +28,9 @@ class Driver:
     def __init__(self) -> None:
         self.bound: list[list[tuple[Any, ...]]] = []
 
+    def execute(self, _sql: str, _bound: list[Any]) -> None:
+        """Take a statement that needs no row bound."""
+
     def executemany(self, _sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
         self.bound.append(list(rows))
 
@@ -93,3 +96,40 @@ def test_rows_that_are_all_null_are_rows():
 
 def test_no_rows_are_no_rows():
     assert written(pa.table({"a": pa.array([], pa.string())})) == []
+
+
+MANY = 1_200
+MIXED = pa.chunked_array([[("ab", "é", "0")[n % 3] + "x" * (n % 2) for n in range(MANY)]])
+HASHES = [f"{n * 7919 % 10**9:09d}é" for n in range(MANY)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"key": [f"k{n}" for n in range(MANY)], "hash": HASHES, "n": list(range(5, MANY + 5))},
+        {"key": ['"', "\\", "\n", "é", "😀", ""] * (MANY // 6), "hash": HASHES},
+        {"n": [n * n - 2**62 for n in range(MANY)], "m": list(range(-3, MANY - 3))},
+        {"hash": HASHES, "kind": ["email"] * MANY, "none": pa.nulls(MANY, pa.int64())},
+    ],
+    ids=["keys", "escapes", "numbers", "one width"],
+)
+def test_columns_that_are_bound_whole_come_back_as_they_were(columns: dict[str, Any]):
+    rows = pa.table(columns)
+    driver = Driver()
+
+    assert written(rows) == list(zip(*(rows.column(name).to_pylist() for name in rows.column_names), strict=True))
+    insert_rows(driver, "target", rows)
+    assert driver.bound == []  # not one row at a time
+
+
+def test_texts_of_one_width_behind_others_are_cut_out_at_their_own_place():
+    rows = pa.table({"key": [f"k{n}" for n in range(MANY)], "hash": ["longer than the rest", *HASHES[1:]]}).slice(1)
+
+    assert written(rows) == list(zip(rows.column("key").to_pylist(), HASHES[1:], strict=True))
+
+
+@pytest.mark.parametrize("other", [MIXED, pa.array([n * 1.5 for n in range(MANY)]), pa.array([None, *HASHES[1:]])])
+def test_columns_that_cannot_be_bound_whole_are_bound_row_by_row(other: pa.Array):
+    rows = pa.table({"key": [f"k{n}" for n in range(MANY)], "other": other})
+
+    assert written(rows) == list(zip(rows.column("key").to_pylist(), other.to_pylist(), strict=True))

@@ -80,3 +80,14 @@ def test_a_version_may_not_fall_even_when_nothing_changed(tmp_path: Path):
     older = STABLE.replace("1.4.2", "1.4.1")
 
     assert not compare(folder(tmp_path / "old"), folder(tmp_path / "new", older)).ok
+
+
+@pytest.mark.parametrize(("new", "ok"), [("1.4.2", False), ("1.4.3", False), ("1.5.0", True)])
+def test_a_former_version_that_todays_rules_refuse_asks_for_a_minor_raise(tmp_path: Path, new: str, ok: bool):
+    refused = STABLE.replace("object: note", "objekt: note")
+    assert refused != STABLE
+
+    verdict = compare(folder(tmp_path / "old", refused), folder(tmp_path / "new", STABLE.replace("1.4.2", new)))
+
+    assert (verdict.old_version, verdict.needed, verdict.ok) == ("1.4.2", "minor", ok)
+    assert "today's rules refuse it" in verdict.changes[0].what

@@ -447,7 +447,8 @@ def test_a_position_of_another_kind_of_paging_restarts(tmp_path: Path) -> None:
     hub = _hub(tmp_path)
     hub.read(Vendor([page([1, 2], next="a"), page([3])]), stop_after=1)
     hub.manifest = manifest(tmp_path, {"paginator": {"type": "page_number", "page_param": "page"}, "page_size": 2})
-    hub.read(Vendor([page([1, 2]), page([3]), page([])]))
+    answers = {"1": page([1, 2]), "2": page([3]), "3": page([])}
+    hub.read(Vendor(lambda request: answers[request.url.params["page"]]))
     assert hub.pages[0].restarted
     assert hub.keys == ["1", "2", "3"]
 

@@ -12,6 +12,7 @@ import pytest
 from connectors.sdk.manifest import ManifestError
 from connectors.sdk.progress import Progress
 from connectors.sdk.protocols import Completeness, ReadKind
+from connectors.sdk.seams import Seam
 
 from .vendor import Capped, Hub, Vendor, manifest, page
 
@@ -230,7 +231,8 @@ def test_a_position_survives_its_json_form() -> None:
     moment = datetime(2026, 4, 1, tzinfo=UTC)
     progress = Progress(
         ReadKind.INCREMENTAL, moment, since=moment, anchored=True, high=moment, seen=7, at={"cursor": "x"},
-        until=moment, later=(moment, moment), key="12", size=99, gaps=("a",), doubts=("b",), queries=4, again=3, total=99,
+        until=moment, later=(moment, moment), key="12", size=99, gaps=("a",), doubts=("b",), queries=4, again=3,
+        proof="p", seam=Seam("overlap", ("x",), {"offset": 4}, 5, lost=1),
     )  # fmt: skip
     assert Progress.from_json(progress.to_json()) == progress
     assert Progress.from_json({"kind": "SNAPSHOT", "began": "2026-04-01T00:00:00Z"}).queries == 1

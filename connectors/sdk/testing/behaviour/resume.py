@@ -55,9 +55,12 @@ def _little_again(ground: Ground, stream: str) -> Iterator[str]:
     partitions = len(whole.last[stream].ends) or 1
     for after in range(1, pages):
         trial = ground.trial(stream, _COUNT)
-        done = len(trial.read(stream, stop_after=after).pages)
-        second = [page for page in trial.read(stream).pages if page.kind is ReadKind.SNAPSHOT]
-        again = len(second) - (pages - done)
+        first = trial.read(stream, stop_after=after)
+        second = [page for page in trial.read(stream).pages if page.kind is not ReadKind.INCREMENTAL]
+        again = len(second) - (pages - len(first.pages))
+        if first.stopped and not second:
+            yield f"the process dies after page {after} of {pages}, and the next read does not go on with it"
+            return
         if partitions == 1 and again > 1:
             yield f"the process dies after page {after} of {pages}, and {again} pages are fetched again"
             return

@@ -108,6 +108,11 @@ def _link(spec: Any, rows: Rows, scene: Scene) -> Link:
     return Link(other, [None if t is None else place.get(t) for t in rows.links[spec["by"]].at])
 
 
+def _above(spec: Any, rows: Rows, _scene: Scene) -> Link:
+    """Link to the row at one ``spec``-th of this one's place: the rows form a tree, its first rows have nothing above."""
+    return Link(rows, [place // spec if place >= spec else None for place in range(rows.count)])
+
+
 def _children(spec: Any, rows: Rows) -> tuple[Rows, Sequence[int]]:
     if rows.children is None:
         message = f"rows without children cannot sum over {spec['of']}"
@@ -139,6 +144,7 @@ _KINDS: dict[str, Callable[[Any, Rows, Scene], Any]] = {
     "few": _few,
     "some": _some,
     "link": _link,
+    "above": _above,
     "sum": _sum,
     "count": _count,
     "value": lambda spec, rows, _scene: (parse_value(spec) if isinstance(spec, str) else Constant(spec)).values(rows),

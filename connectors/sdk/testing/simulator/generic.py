@@ -62,7 +62,7 @@ CURSORS: Final[Mapping[str, Mapping[str, Any] | None]] = {
         "cursor_path": "updated", "sorted": "asc", "bound": "inclusive", "end_param": "until",
         "keyset": {"path": "id", "param": "after_key"}, **_LAG,
     },
-    "created": {"cursor_path": "created", "sorted": "asc", "bound": "inclusive", **_LAG},
+    "created": {"cursor_path": "created", "sorted": "asc", "bound": "inclusive", "reconcile": "1d", **_LAG},
     "integer": {
         "cursor_path": "revision", "format": "integer", "cursor_format": "integer", "sorted": "asc",
         "bound": "exclusive", "resolution": "1", "lag": "0", "start_param": "since",

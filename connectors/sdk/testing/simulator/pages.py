@@ -31,11 +31,13 @@ class Page:
     end: int
     words: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
+    early: bool = False
 
     @property
     def number(self) -> int:
-        """Return which page it is, from 1, by where it stands in the result."""
-        return self.start // self.size + 1 if self.size else 1
+        """Return which page it is, from 1, by where it stands in the result; one that begins ``early`` is the next."""
+        start = self.start + self.size - 1 if self.early else self.start
+        return start // self.size + 1 if self.size else 1
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def page_of(
     total = len(result.records)
     more = page.end < total
     words = {"total": total, "pages": -(-total // size), "count": page.end - page.start, "more": more, "end": not more}
-    return Page(page.start, page.end, {**words, **page.words}, size)
+    return Page(page.start, page.end, {**words, **page.words}, size, early=spec["kind"] == "offset")
 
 
 def _size(spec: Mapping[str, Any], request: Request) -> int:

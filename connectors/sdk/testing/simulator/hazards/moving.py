@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .base import NUMBERED, Act, paging_of
+from .base import Act, paging_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,17 +26,6 @@ class _Moving(Act):
     def _met(self, turn: Turn) -> Sequence[Held]:
         """Return the records that have been read already, as many as the hazard wants."""
         return turn.result.records[: turn.start][: self.given["count"]] if turn.result else ()
-
-    def _skipped(self, turn: Turn, count: int) -> None:
-        """Note which records a reader by position passes by, because those before them have gone.
-
-        They did not change themselves: a sync that asks for changes never brings them, the next listing does.
-        """
-        if not turn.result or not turn.stream or self.stage.manifest.streams[turn.stream].incremental is not None:
-            return
-        if paging_of(self.stage, turn.stream) in NUMBERED:
-            for held in turn.result.records[turn.start : turn.start + count]:
-                self.stage.oracle.mark(turn.stream, held.key).late = True
 
     def _tick(self) -> None:
         self.stage.clock.advance(1)
@@ -71,7 +60,6 @@ class RowsDeleted(_Moving):
         if not self.here(turn) or turn.stream is None:
             return False
         met = list(self._met(turn))
-        self._skipped(turn, len(met))
         for held in met:
             self.stage.lots[turn.stream].remove(held)
             mark = self.stage.oracle.mark(turn.stream, held.key)
@@ -93,8 +81,6 @@ class UpdatedWhilePaging(_Moving):
             return False
         self._tick()
         met = list(self._met(turn))
-        if turn.endpoint is not None and "@cursor" in "".join(turn.endpoint.order):
-            self._skipped(turn, len(met))
         for held in met:
             mark = self.stage.oracle.mark(turn.stream, held.key)
             mark.late = True

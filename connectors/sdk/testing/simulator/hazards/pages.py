@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from connectors.sdk.testing.simulator.hostile import HostileVendor
     from connectors.sdk.testing.simulator.turn import Leaf, Turn
 
+    from .base import Hazard
+
 _MARKERS: Final = ("next", "next_url", "more", "end", "total", "pages")
 
 
@@ -39,11 +41,20 @@ class PageFilteredShort(_Paged):
     times = 0
     options: ClassVar[Mapping[str, Any]] = {"keep": 3}
 
+    def __init__(self, hazard: Hazard, stage: HostileVendor) -> None:
+        super().__init__(hazard, stage)
+        self._shown: set[tuple[str | None, str]] = set()
+
+    def leaf(self, turn: Turn, leaf: Leaf) -> None:
+        """Note what has been shown."""
+        self._shown.update((turn.stream, held.key) for held in leaf.held)
+
     def before(self, turn: Turn) -> bool:
         """Hide what is beyond ``keep`` for good, before anybody has seen it."""
         if not self.here(turn) or self.firings or turn.result is None:
             return False
-        hidden = turn.result.records[turn.start : turn.start + turn.size][self.given["keep"] :]
+        page = turn.result.records[turn.start : turn.start + turn.size]
+        hidden = [held for held in page if (turn.stream, held.key) not in self._shown][self.given["keep"] :]
         for held in hidden:
             held.hidden = True
         if hidden:

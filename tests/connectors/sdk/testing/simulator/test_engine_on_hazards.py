@@ -31,11 +31,7 @@ NOT_SAID: Final = {
     ("empty_page", "offset"), ("null_end", "header_link"), ("null_end", "last_record_key_bare"),
     *(("duplicate_page", paging) for paging in NUMBERED),
 }  # fmt: skip
-NEEDS_MORE: Final = {"created_only_cursor", "ties_over_cap"}
-LOST: Final = {
-    "rows_deleted": "what moved up while it was read by position is passed by and never asked for again",
-    "updated_while_paging": "what moved up while it was read by position is passed by and never asked for again",
-}
+NEEDS_MORE: Final = {"ties_over_cap"}
 FAMILY: Final = {act.name: family for family, acts in FAMILIES.items() for act in acts}
 
 
@@ -58,16 +54,8 @@ def _cases(pagings: tuple[str, ...], names: list[str], *, cursor: bool) -> list[
         for paging in pagings:
             words = _words(name, paging, cursor=cursor)
             if applies(name, HostileVendor.generic(**words)):
-                marks = [pytest.mark.xfail(reason=LOST[name])] if _is_lost(name, paging, cursor=cursor) else []
-                case = f"{name}-{paging}{'-cursor' if cursor else ''}"
-                found.append(pytest.param(name, words, id=case, marks=marks))
+                found.append(pytest.param(name, words, id=f"{name}-{paging}{'-cursor' if cursor else ''}"))
     return found
-
-
-def _is_lost(name: str, paging: str, *, cursor: bool) -> bool:
-    """Return whether the engine loses records today; strict, so that the mark goes when it no longer does."""
-    seen_by_total = (name, paging) == ("rows_deleted", "offset")
-    return name in LOST and paging in NUMBERED and cursor and not seen_by_total
 
 
 MOVING = [name for name in HAZARDS if FAMILY[name] in ("pages", "moving", "cursors", "deletes")]

@@ -1,0 +1,148 @@
+"""What a lookup knows of one record: its row, its values, its names, and which rules speak for or against a pair.
+
+The Python form of what ``deterministic`` says in SQL, for the few records around one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipelines.resolve.deterministic import BEGINNING, counted, stays_in_role
+from pipelines.resolve.index import held_values
+from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pipelines.resolve.rules import LinkRule, Policy
+
+Names = tuple[str | None, str | None, str | None]
+"""Coarse name, whole name and initial of a record."""
+_COMPATIBLE = 0.85
+
+
+@dataclass
+class Value:
+    """A value that the record holds, and how many names would share it with the record."""
+
+    kind: str
+    value: str
+    verified: bool
+    hash: int
+    column: str
+    names: int = 0
+    spellings: int = 0
+    initials: int = 0
+
+    @property
+    def md5(self) -> str:
+        """The name under which the statistics have the value."""
+        return hashlib.md5(self.value.encode(), usedforsecurity=False).hexdigest()
+
+    def count(self, holders: Sequence[Names]) -> None:
+        """Take the counts from the names of all holders."""
+        self.names, self.spellings, self.initials = (
+            len({each[place] for each in holders} - {None}) for place in range(3)
+        )
+
+    def at_least(self, stored: tuple[int, int, int] | None) -> None:
+        """Take the stored counts (names, spellings, initials) where they are higher."""
+        if stored:
+            self.names, self.spellings, self.initials = (
+                max(pair) for pair in zip((self.names, self.spellings, self.initials), stored, strict=True)
+            )
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A record of the index: its row of ``norm`` and the values that it holds."""
+
+    row: dict[str, Any]
+    values: Sequence[Value] = field(default_factory=tuple)
+
+
+def decode(names: Sequence[str], features: str, held: str) -> Holder:
+    """Return a record as the index holds it."""
+    values = [Value(kind, value, sure, 0, "") for kind, value, sure in held_values(held)]
+    return Holder(dict(zip(names, json.loads(features), strict=True)), values)
+
+
+def names_of(row: Mapping[str, Any]) -> Names:
+    """Return coarse name, whole name and initial: what ``deterministic`` counts names by."""
+    given, family = row.get("given"), row.get("family")
+    if "given" in row and "family" in row:
+        coarse = (given or "")[:1] + (row.get("family_sound") or "")[:2]
+        whole = _sorted_words(f"{given} {family}") if given is not None and family is not None else None
+        return coarse or None, whole, given[:BEGINNING] if given is not None else None
+    org = row.get("org")
+    return org[:4] if org is not None else None, row.get("org_words"), given[:BEGINNING] if given is not None else None
+
+
+def _sorted_words(text: str) -> str:
+    return " ".join(sorted(set(text.split(" ")), key=str.encode))
+
+
+def rule_between(
+    policy: Policy,
+    me: Mapping[str, Any],
+    values: Iterable[Value],
+    holding: Iterable[Sequence[int]],
+    known: Mapping[int, Holder],
+) -> dict[int, str]:
+    """Return the first rule that links the record with each of the holders of its values."""
+    found: dict[int, tuple[int, str]] = {}
+    for value, sids in zip(values, holding, strict=True):
+        holders = {sid: known[sid] for sid in sids if sid in known}
+        stub = value.names <= 1 and any(holder.row["is_stub"] for holder in holders.values())
+        for rule in policy.rules:
+            if rule.kind == value.kind and getattr(value, counted(rule.kind)) <= rule.limit:
+                for sid, holder in holders.items():
+                    if _links(rule, me, value, holder, stub=stub):
+                        claim = (rule.priority, rule.name)
+                        found[sid] = min(found.get(sid, claim), claim)
+    return {sid: name for sid, (_, name) in found.items()}
+
+
+def _links(rule: LinkRule, me: Mapping[str, Any], value: Value, holder: Holder, *, stub: bool) -> bool:
+    """Tell whether a rule links the record with one holder of the value."""
+    (coarse, whole, _), (other_coarse, other_whole, _) = names_of(me), names_of(holder.row)
+    if stays_in_role(rule) and me["employee"] != holder.row["employee"]:
+        return False
+    if rule.names == "equal":
+        return stub or (whole is not None and whole == other_whole)
+    sure = any(each.verified for each in holder.values if (each.kind, each.value) == (value.kind, value.value))
+    if rule.verified and not (stub or (value.verified and sure)):
+        return False
+    if rule.names != "compatible" or whole is None or other_whole is None:
+        return True
+    return coarse == other_coarse or jaro_winkler(whole, other_whole) >= _COMPATIBLE
+
+
+def separated(policy: Policy, unreliable: Iterable[str], me: Holder, other: Holder) -> bool:
+    """Tell whether the two hold different identifiers of a system that a party has one of."""
+    mine, others = (_unique(policy, holder) for holder in (me, other))
+    return any(
+        _differ(policy, system in set(unreliable), mine[system], others[system])
+        for system in mine.keys() & others.keys()
+    )
+
+
+def _unique(policy: Policy, holder: Holder) -> dict[str, list[Value]]:
+    found: dict[str, list[Value]] = {}
+    for value in holder.values:
+        system = value.value.split("=", 1)[0]
+        if value.kind == "identifier" and system in policy.unique_systems:
+            found.setdefault(system, []).append(value)
+    return found
+
+
+def _differ(policy: Policy, doubted: bool, mine: list[Value], others: list[Value]) -> bool:
+    if {each.value for each in mine} & {each.value for each in others}:
+        return False
+    if any(each.verified for each in mine) and any(each.verified for each in others):
+        return True
+    one, two = (min(each.value for each in held) for held in (mine, others))
+    return not doubted and damerau_levenshtein(one, two) > policy.typos

@@ -1,0 +1,180 @@
+"""Some records as a full run compares them: their rows of ``norm``, what they hold, and who else holds it.
+
+Where the match index is of the active model it is read by the records' numbers; else everything is read, as a full run does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.resolve import deterministic, index
+from pipelines.resolve.affected import NO_STATS
+from pipelines.resolve.engine import connect
+from pipelines.resolve.features import build_norm, numbered
+from pipelines.resolve.finish import finish_norm
+from pipelines.resolve.match_view import match_table
+from pipelines.resolve.read_store import read_match_table
+from pipelines.resolve.shared import coarse_name, full_name_key
+from pipelines.store import match_index
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import duckdb
+
+    from pipelines.resolve.agreement import Row
+    from pipelines.resolve.model import MatchModel
+    from pipelines.resolve.rules import Policy
+    from pipelines.store import Store
+    from pipelines.store.match_index import IndexState
+
+Value = tuple[str, str]
+"""Kind and normal form of a value that records hold."""
+
+
+@dataclass(frozen=True)
+class Holders:
+    """How many records hold a value, under how many names; whole names (spellings) are what a phone is counted by."""
+
+    records: int
+    names: int
+    spellings: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Rows of ``norm`` by record, what each holds (kind, value → verified), and the holders of each value."""
+
+    rows: Mapping[int, Row]
+    held: Mapping[int, Mapping[Value, bool]]
+    holders: Mapping[Value, Holders]
+
+
+def compared(
+    store: Store, tenant_id: int, entity: str, model: MatchModel, model_id: int, policy: Policy, records: Sequence[int]
+) -> Compared:
+    """Return these records as they are compared; one that takes no part is not in it."""
+    con = connect()
+    try:
+        state = match_index.state(store, tenant_id, entity)
+        if state is not None and state.fingerprint is not None and state.model_id == model_id:
+            shape = _shape(con, entity, model, policy)
+            if index.fingerprint(model, policy, shape) == state.fingerprint:
+                return _from_index(con, store, tenant_id, entity, state, shape, records)
+        return _from_everything(con, store, tenant_id, entity, model, policy, records)
+    finally:
+        con.close()
+
+
+def _shape(con: duckdb.DuckDBPyConnection, entity: str, model: MatchModel, policy: Policy) -> pa.Schema:
+    """Return the columns of an index row: those that ``norm`` has whatever the records."""
+    attributes = {f.column: pa.array([], pa.string()) for f in model.features if f.kind == "attribute"}
+    con.register("match", numbered(match_table(entity, {"source_record_id": pa.array([], pa.int64()), **attributes})))
+    features = build_norm(con, entity, policy, model.features)
+    deterministic.build_held(con, features, policy)
+    con.execute(NO_STATS)
+    finish_norm(con, features, policy)
+    return index.shape_of(con)
+
+
+def _from_index(
+    con: duckdb.DuckDBPyConnection,
+    store: Store,
+    tenant_id: int,
+    entity: str,
+    state: IndexState,
+    shape: pa.Schema,
+    records: Sequence[int],
+) -> Compared:
+    rows, held = dict[int, "Row"](), dict[int, "Mapping[Value, bool]"]()
+    for record, features, texts in match_index.few_rows(store, tenant_id, entity, records):
+        rows[record] = dict(zip(shape.names, json.loads(features), strict=True))
+        held[record] = {(kind, value): sure for kind, value, sure in index.held_values(texts)}
+    values = sorted({value for each in held.values() for value in each})
+    who = _holders(con, store, tenant_id, entity, state, values)
+    return Compared(rows, held, _with_names(store, tenant_id, entity, shape, who))
+
+
+def _holders(
+    con: duckdb.DuckDBPyConnection, store: Store, tenant_id: int, entity: str, state: IndexState, values: list[Value]
+) -> dict[Value, list[int]]:
+    """Return the records that hold each value, by the postings of the index."""
+    if not values:
+        return {}
+    kinds, texts = zip(*values, strict=True)
+    con.register("asked", pa.table({"kind": pa.array(kinds), "value": pa.array(texts)}))
+    hashed = con.execute(f"SELECT kind, value, {index.VALUE_HASH} AS h FROM asked").fetchall()
+    hashes = np.array([row[2] for row in hashed], np.uint64)
+    buckets = np.unique(index.bucket_of(hashes, state.bits)).tolist()
+    found, holders = index.postings_of(match_index.few_buckets(store, tenant_id, entity, buckets))
+    return {(kind, value): np.unique(holders[found == np.uint64(h)]).tolist() for kind, value, h in hashed}
+
+
+def _with_names(
+    store: Store, tenant_id: int, entity: str, shape: pa.Schema, who: Mapping[Value, list[int]]
+) -> dict[Value, Holders]:
+    """Count names: the store keeps the numbers of values with several; of the others the few holders are read."""
+    named = {
+        (kind, hashlib.md5(value.encode(), usedforsecurity=False).hexdigest()): (kind, value) for kind, value in who
+    }
+    asked = pa.table([[key[place] for key in named] for place in (0, 1)], schema=_ASKED)
+    kept = {named[row["system"], row["value_hash"]]: row
+            for row in match_index.known_stats(store, tenant_id, entity, asked).to_pylist()}  # fmt: skip
+    few = sorted(
+        {record for value, records in who.items() if value not in kept and len(records) > 1 for record in records}
+    )
+    rows = {
+        record: dict(zip(shape.names, json.loads(features), strict=True))
+        for record, features, _ in match_index.few_rows(store, tenant_id, entity, few)
+    }
+    return {
+        value: Holders(len(records), kept[value]["names"] or 1, kept[value]["spellings"] or 1)
+        if value in kept
+        else _names_among([rows[record] for record in records if record in rows], len(records))
+        for value, records in who.items()
+    }
+
+
+def _names_among(rows: Sequence[Row], records: int) -> Holders:
+    names, spellings = ({key(row) for row in rows} - {None} for key in (coarse_name, full_name_key))
+    return Holders(records, len(names) or 1, len(spellings) or 1)
+
+
+_ASKED = pa.schema([("system", pa.string()), ("value_hash", pa.string())])
+
+
+def _from_everything(
+    con: duckdb.DuckDBPyConnection,
+    store: Store,
+    tenant_id: int,
+    entity: str,
+    model: MatchModel,
+    policy: Policy,
+    records: Sequence[int],
+) -> Compared:
+    con.register("match", numbered(read_match_table(store, tenant_id, entity, policy)))
+    features = build_norm(con, entity, policy, model.features)
+    deterministic.build_values(con, features, policy)
+    finish_norm(con, features, policy)
+    con.register("asked", pa.table({"sid": pa.array(records, pa.int64())}))
+    con.execute(
+        """CREATE TABLE wanted AS SELECT sid, rid FROM asked
+        JOIN (SELECT rid, source_record_id AS sid FROM match) USING (sid)"""
+    )
+    rows = con.execute("SELECT sid, norm.* FROM norm JOIN wanted USING (rid)").to_arrow_table().to_pylist()
+    held: dict[int, dict[Value, bool]] = {row["sid"]: {} for row in rows}
+    counted = con.execute(
+        """SELECT sid, kind, value, verified, holders, names, spellings FROM held JOIN wanted USING (rid)
+        LEFT JOIN identifier_stats USING (kind, value)"""
+    ).fetchall()
+    holders = dict[Value, Holders]()
+    for sid, kind, value, verified, count, names, spellings in counted:
+        held[sid][kind, value] = verified
+        holders[kind, value] = Holders(count or 1, names or 1, spellings or 1)
+    return Compared({row.pop("sid"): row for row in rows}, held, holders)

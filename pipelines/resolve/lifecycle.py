@@ -1,0 +1,149 @@
+"""The life of a match model: trained as a candidate, looked at, activated as a migration (ARCHITECTURE §7, ADR 0025).
+
+A candidate decides nothing. Its report says what it would merge and split; activation makes it the model that scores, and
+the resolve that follows carries every id over. A model is never changed, so that an older one can be activated again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from connectors.sdk.errors import FixConfig
+from pipelines.report import StageReport
+from pipelines.resolve import ids
+from pipelines.resolve.decisions import constraints
+from pipelines.resolve.engine import resolve_table
+from pipelines.resolve.model import MatchModel
+from pipelines.resolve.read_store import read_match_table
+from pipelines.resolve.rules import load_policy
+from pipelines.store import decisions, identity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pipelines.context import StageContext
+    from pipelines.resolve.engine import Resolution
+    from pipelines.store import Lease, Store
+    from pipelines.store.identity import StoredModel
+
+    Ints = NDArray[np.int64]
+
+STAGE = "train"
+_EXAMPLES = 20
+
+
+def train(context: StageContext) -> StageReport:
+    """Learn a model of ``context.entity`` from what is stored, keep it as a candidate, and say what it would change.
+
+    Links and ids stay as they are. ``details`` names the candidate and counts the entities it would merge and split, with
+    examples as ids; the same is kept with the model. A model that is the active one already is not stored again. Raises
+    FixConfig where there is nothing to learn from.
+    """
+    entity, store, tenant = str(context.entity), context.store, context.tenant_id
+    policy = load_policy(context.config.identity)
+    with context.store.acquire("master/resolve", now=context.now, tenant_id=tenant) as lease:
+        table = read_match_table(store, tenant, entity, policy)
+        if table.num_rows == 0:
+            raise FixConfig(f"there is no {entity} to learn a model from", do="run `unisono sync` first")
+        decided = constraints(decisions.open_decisions(store, tenant, entity))
+        found = resolve_table(table, entity, policy, None, decided)
+        preview = _preview(store, tenant, entity, found)
+        number = _kept(context, lease, entity, found.model, preview)
+    details = {"model": number, "origin": found.model.origin, **preview}
+    return StageReport(STAGE, entity=entity, counts={"read": table.num_rows}, details=details)
+
+
+def activate(context: StageContext, number: int) -> StageReport:
+    """Make a stored model the active one of its entity, and have the next resolve decide everything anew with it.
+
+    Run resolve (and golden) of ``details["entity"]`` then: ids are carried over. Killed before, any later resolve does it.
+    Raises FixConfig for a number that is no model, is active already, or has outgrown data or another format.
+    """
+    store, tenant = context.store, context.tenant_id
+    known = {one.model_id: one for one in identity.models(store, tenant)}
+    if number not in known:
+        raise FixConfig(f"there is no match model {number}", do="see `unisono identity models`")
+    _refuse(context, known[number])
+    entity = known[number].entity
+    before = identity.active_model(store, tenant, entity)
+    with store.acquire("master/resolve", now=context.now, tenant_id=tenant) as lease:  # noqa: SIM117
+        with store.write(lease, cause="activate model", actor=context.actor) as tx:
+            identity.activate_model(tx, entity, number)
+            tx.set_watermark("resolve", entity, 0)
+    details = {"model": number, "instead_of": before and before[0]}
+    return StageReport("activate", entity=entity, counts={"written": 1}, details=details)
+
+
+def compare(links: Mapping[int, int], records: Ints, labels: Ints) -> dict[str, Any]:
+    """Return what another partition of the records would do to entities: counts, and examples in the order of ids.
+
+    ``merges``: groups of entities that would be one. ``splits``: entities whose members would part.
+    """
+    clusters: dict[int, set[int]] = defaultdict(set)
+    parts: dict[int, set[int]] = defaultdict(set)
+    for record, label in zip(records.tolist(), labels.tolist(), strict=True):
+        if record in links:
+            clusters[label].add(links[record])
+            parts[links[record]].add(label)
+    merges = sorted(sorted(held) for held in clusters.values() if len(held) > 1)
+    splits = sorted((entity, len(found)) for entity, found in parts.items() if len(found) > 1)
+    touched = {entity for group in merges for entity in group} | {entity for entity, _ in splits}
+    return {
+        "entities": len(parts),
+        "untouched": len(parts) - len(touched),
+        "merges": len(merges),
+        "splits": len(splits),
+        "merge_examples": merges[:_EXAMPLES],
+        "split_examples": [{"entity_id": entity, "parts": count} for entity, count in splits[:_EXAMPLES]],
+    }
+
+
+def _preview(store: Store, tenant: int, entity: str, found: Resolution) -> dict[str, Any]:
+    links = _pairs(identity.links(store, tenant, entity))
+    former: dict[int, list[int]] = {}
+    for record, old in zip(*_columns(identity.former_links(store, tenant, entity)), strict=True):
+        former.setdefault(record, []).append(old)
+    homes = _pairs(identity.first_links(store, tenant, entity))
+    given = ids.assign_ids(found.source_record_ids, found.labels, links, former, identity.next_id(store, tenant), homes)
+    return {**compare(links, found.source_record_ids, found.labels), "ids": given.counts()}
+
+
+def _kept(context: StageContext, lease: Lease, entity: str, model: MatchModel, preview: dict[str, Any]) -> int:
+    """Store the candidate, unless the active model says the same already; return the number of the one that stands."""
+    active = identity.active_model(context.store, context.tenant_id, entity)
+    document = model.to_json()
+    if (
+        active is not None
+        and MatchModel.is_current(active[1])
+        and MatchModel.from_json(active[1]).to_json() == document
+    ):
+        return active[0]
+    with context.store.write(lease, cause="train", actor=context.actor) as tx:
+        report = {**model.report, "preview": preview}
+        return identity.add_model(tx, entity, document, report, candidate=True)
+
+
+def _refuse(context: StageContext, model: StoredModel) -> None:
+    if model.status == identity.ACTIVE:
+        raise FixConfig(f"match model {model.model_id} is active already")
+    text = identity.model_document(context.store, context.tenant_id, model.model_id)
+    do = "train another with `unisono identity train`"
+    if not MatchModel.is_current(text):
+        raise FixConfig(f"match model {model.model_id} is of another version of unisono", do=do)
+    rows = identity.links(context.store, context.tenant_id, model.entity).num_rows
+    learned = MatchModel.from_json(text).rows
+    if rows >= learned * load_policy(context.config.identity).retrain_growth:
+        why = f"it was learned from {learned:,} records, now there are {rows:,}"
+        raise FixConfig(f"match model {model.model_id} is outgrown", why=why, do=do)
+
+
+def _pairs(table: Any) -> dict[int, int]:
+    return dict(zip(*_columns(table), strict=True))
+
+
+def _columns(table: Any) -> tuple[list[int], list[int]]:
+    return table.column("source_record_id").to_pylist(), table.column("entity_id").to_pylist()

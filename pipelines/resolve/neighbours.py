@@ -1,0 +1,117 @@
+"""What an increment has read of the match index: rows of records, and postings of keys, each once and only if needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.resolve import index
+from pipelines.resolve.index import bucket_of, load_rows, postings_of
+from pipelines.store import match_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import duckdb
+
+    from pipelines.resolve.features import Feature
+    from pipelines.resolve.index import Hashes, Ids
+    from pipelines.store import Store
+    from pipelines.store.match_index import IndexState
+
+
+class MissingRow(LookupError):
+    """A posting names a record that has no row: it was erased, and the index is to be written anew."""
+
+
+class Row(NamedTuple):
+    """A record as the index holds it."""
+
+    ref: str
+    features: str
+    held: str
+    keys: bytes = b""
+
+
+class Neighbours:
+    """The part of an entity's index that is at hand; ``posting`` (h, sid) is a table of the connection."""
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        store: Store,
+        tenant_id: int,
+        entity: str,
+        state: IndexState,
+        features: tuple[Feature, ...],
+        shape: pa.Schema,
+    ) -> None:
+        self.con, self.features, self.shape, self.bits = con, features, shape, state.bits
+        self._store, self._tenant, self._entity = store, tenant_id, entity
+        self.rows: dict[int, Row] = {}
+        self._asked: set[int] = set()
+        self._buckets = np.empty(0, np.int64)
+        con.execute("CREATE OR REPLACE TABLE posting (h UBIGINT, sid BIGINT)")
+
+    def fetch(self, ids: Iterable[int]) -> None:
+        """Read the rows of these records that were not read before; a record may have none."""
+        new = sorted(set(ids) - self._asked)
+        if not new:
+            return
+        self._asked.update(new)
+        read = match_index.rows(self._store, self._tenant, self._entity, pa.array(new, pa.int64()))
+        columns = (read[name].to_pylist() for name in match_index.ROW)
+        for sid, connection, kind, key, features, held, keys in zip(*columns, strict=True):
+            self.rows.setdefault(sid, Row(f"{connection}/{kind}/{key}", features, held, keys))
+
+    def reach(self, hashes: Hashes) -> None:
+        """Read the postings of these keys that were not read before."""
+        wanted = np.setdiff1d(bucket_of(hashes, self.bits), self._buckets)
+        if not len(wanted):
+            return
+        self._buckets = np.union1d(self._buckets, wanted)
+        read = match_index.buckets(self._store, self._tenant, self._entity, pa.array(wanted))
+        h, sid = postings_of(read["postings"].to_pylist())
+        self.insert("posting", h, sid)
+
+    def insert(self, table: str, h: Hashes, sid: Ids) -> None:
+        """Add (h, sid) to a table of the connection."""
+        self.con.register("pairs", pa.table({"h": pa.array(h, pa.uint64()), "sid": pa.array(sid, pa.int64())}))
+        self.con.execute(f"INSERT INTO {table} SELECT h, sid FROM pairs")
+        self.con.unregister("pairs")
+
+    def load(self, ids: Iterable[int]) -> list[int]:
+        """Create ``norm``, ``held``, ``sound`` and ``numbered`` (rid, sid) of records at hand; return them in their order."""
+        wanted = set(ids)
+        if wanted - self.rows.keys():
+            raise MissingRow
+        order = sorted(wanted, key=lambda sid: self.rows[sid].ref)
+        load_rows(self.con, self.features, self.shape, ((self.rows[s].features, self.rows[s].held) for s in order))
+        numbers = pa.array(np.arange(len(order), dtype=np.int32))
+        self.con.register("order_of", pa.table({"rid": numbers, "sid": pa.array(order, pa.int64())}))
+        self.con.execute("CREATE OR REPLACE TABLE numbered AS SELECT * FROM order_of")
+        self.con.unregister("order_of")
+        return order
+
+    def hashes(self, query: str) -> Hashes:
+        """Return the single column of a query as an array."""
+        return np.asarray(next(iter(self.con.execute(query).fetchnumpy().values())), np.uint64)
+
+    def ids(self, query: str) -> list[int]:
+        """Return the single column of a query as record numbers."""
+        return [int(row[0]) for row in self.con.execute(query).fetchall()]
+
+    def offer(self, name: str, ids: Iterable[int]) -> None:
+        """Create a table ``name`` (sid) of records."""
+        self.con.register("offered", pa.table({"sid": pa.array(sorted(ids), pa.int64())}))
+        self.con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT sid FROM offered")
+        self.con.unregister("offered")
+
+    def new_rows(self, refs: dict[int, str]) -> dict[int, Row]:
+        """Return the rows of the records in ``norm``, ``held`` and ``numbered`` as they would be written."""
+        found = self.con.execute(
+            f"SELECT sid, features, held FROM ({index.rows_sql(self.shape)}) JOIN numbered USING (rid)"
+        ).fetchall()
+        return {sid: Row(refs[sid], features, held) for sid, features, held in found}

@@ -1,0 +1,107 @@
+"""What two records hold in common, and what each deterministic rule makes of it: holders, limits, why it does not link."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.resolve.deterministic import counted
+from pipelines.resolve.similarity import jaro_winkler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pipelines.resolve.agreement import Row
+    from pipelines.resolve.compared import Compared, Holders, Value
+    from pipelines.resolve.rules import LinkRule, Policy
+
+_ALIKE = 0.85
+
+
+def shared_values(policy: Policy, facts: Compared, left: int, right: int) -> list[dict[str, Any]]:
+    """Return a row per rule and value that both records hold: who holds it, the limit, and what speaks against a link.
+
+    ``against`` is empty where the rule links the two, directly or through another record with the value.
+    """
+    held = facts.held[left], facts.held[right]
+    both = sorted(held[0].keys() & held[1].keys())
+    return [
+        {
+            "rule": rule.name, "kind": rule.kind, "value": value[1], "records": facts.holders[value].records,
+            "counted": counted(rule.kind), "count": _count(rule, facts.holders[value]), "limit": rule.limit,
+            "verified": [held[0][value], held[1][value]],
+            "left_out_of_the_score": facts.holders[value].names > policy.shared_value_names,
+            "against": list(_against(rule, value, facts, left, right)),
+        }
+        for value in both for rule in policy.rules if rule.kind == value[0]
+    ]  # fmt: skip
+
+
+def contradictions(policy: Policy, facts: Compared, left: int, right: int) -> list[dict[str, Any]]:
+    """Return the unique identifiers in which two records differ: of such a system a party has one at most."""
+    found = []
+    for system in sorted(policy.unique_systems):
+        values = [_of_system(facts.held[record], system) for record in (left, right)]
+        if all(values) and not values[0].keys() & values[1].keys():
+            sure = [any(each.values()) for each in values]
+            found.append({"system": system, "left": sorted(values[0]), "right": sorted(values[1]), "verified": sure})
+    return found
+
+
+def _of_system(held: Mapping[Value, bool], system: str) -> dict[str, bool]:
+    begin = f"{system}="
+    return {
+        value.removeprefix(begin): sure
+        for (kind, value), sure in held.items()
+        if kind == "identifier" and value.startswith(begin)
+    }
+
+
+def _against(rule: LinkRule, value: Value, facts: Compared, left: int, right: int) -> Iterable[str]:
+    count = _count(rule, facts.holders[value])
+    if count > rule.limit:
+        yield f"{count} {counted(rule.kind)} share the value, the limit is {rule.limit}"
+    rows = facts.rows[left], facts.rows[right]
+    by_value = facts.holders[value].names <= 1 and (rows[0]["is_stub"] or rows[1]["is_stub"])
+    if by_value:
+        return  # a stub has nothing but its value: one name behind it is enough
+    if rule.verified:
+        sides = [side for side, record in (("left", left), ("right", right)) if not facts.held[record][value]]
+        if sides:
+            yield f"not verified: {' and '.join(sides)}"
+    names = [full_name_key(row) for row in rows]
+    if rule.names == "equal" and (None in names or names[0] != names[1]):
+        yield "the names are not equal"
+    if rule.names == "compatible" and not _compatible(rows, names):
+        yield "the names contradict each other"
+    across = rule.kind == "identifier" or (rule.kind == "email" and rule.verified)
+    if not across and rows[0]["employee"] != rows[1]["employee"]:
+        yield "one is an employee, the other is not"
+
+
+def _count(rule: LinkRule, holders: Holders) -> int:
+    return holders.spellings if counted(rule.kind) == "spellings" else holders.names
+
+
+def full_name_key(row: Row) -> str | None:
+    """Return the whole name with its words sorted, as rules compare names."""
+    if "given" in row and "family" in row:
+        if row["given"] is None or row["family"] is None:
+            return None
+        return " ".join(sorted(set(f"{row['given']} {row['family']}".split(" "))))
+    words: str | None = row.get("org_words")
+    return words
+
+
+def coarse_name(row: Row) -> str | None:
+    """Return the beginning of a name, which survives a typing error."""
+    if "given" in row and "family" in row:
+        return ((row["given"] or "")[:1] + (row["family_sound"] or "")[:2]) or None
+    organisation: str | None = row.get("org")
+    return organisation and organisation[:4]
+
+
+def _compatible(rows: tuple[Row, Row], names: list[str | None]) -> bool:
+    if names[0] is None or names[1] is None:
+        return True
+    coarse = [coarse_name(row) for row in rows]
+    return (coarse[0] is not None and coarse[0] == coarse[1]) or jaro_winkler(names[0], names[1]) >= _ALIKE

@@ -1,0 +1,140 @@
+"""A store that the stages before resolve would have filled, and the master stages over it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import insert
+
+from pipelines import golden, resolve
+from pipelines.config import HubConfig
+from pipelines.context import StageContext
+from pipelines.store import Store, reads, tables
+from pipelines.store.tables import raw_head
+from tests.golden.tables import day
+
+T = tables.metadata.tables
+_DERIVED = {"change_seq", "known_from", "actor", "cause"}
+Said = dict[str, Any]
+"""What a record says: connection, key, at, and any of given_name, family_name, job_title, email, phone, verified."""
+
+
+class World:
+    """Lands people as normalise would and brings the golden records up to date; its clock moves a minute a step."""
+
+    def __init__(self, store: Store, connections: tuple[str, ...] = ("crm", "desk")) -> None:
+        self.store, self.clock, self.ids = store, day("2026-01-01"), dict[str, int]()
+        self.write(lambda tx: [reads.register_connection(tx, name, name, 0) for name in connections])
+
+    def now(self) -> datetime:
+        return self.clock
+
+    def context(self, *, full: bool = False) -> StageContext:
+        url = str(self.store.url)
+        config = HubConfig(store_url=url, landing_url="memory://", connections=(), path=Path("unisono.yaml"))
+        return StageContext(config=config, store=self.store, now=self.now, entity="person", full=full)
+
+    def land(self, *people: Said) -> None:
+        """Write what these records say now; a record that says nothing but key and time was deleted."""
+        self.clock += timedelta(minutes=1)
+        self.write(lambda tx: self._land(tx, people))
+
+    def master(self, *, full: bool = False) -> None:
+        """Run resolve and golden."""
+        self.clock += timedelta(minutes=1)
+        resolve.run(self.context(full=full))
+        golden.run(self.context(full=full))
+
+    def links(self) -> dict[int, int]:
+        return {row.source_record_id: row.entity_id for row in self.store.read(T["crosswalk"].select())}
+
+    def golden(self) -> dict[int, dict[str, Any]]:
+        """Golden rows by id, without what only says how they came about."""
+        rows = self.store.read(T["golden_person"].select())
+        return {row.entity_id: {k: v for k, v in row._mapping.items() if k not in _DERIVED} for row in rows}
+
+    def state(self) -> tuple[Any, ...]:
+        """Links, golden rows and the standing of every id: what must come back byte by byte."""
+        ids = {row.entity_id: (row.status, row.current_id) for row in self.store.read(T["entity_id"].select())}
+        return self.links(), self.golden(), ids
+
+    def seq(self) -> int:
+        return int(self.store.read(T["counter"].select().where(T["counter"].c.name == "change_seq"))[0].value)
+
+    def write(self, change: Any) -> None:
+        """Change the store in one transaction, as a stage before resolve would."""
+        lease = self.store.acquire("ingest/test", now=self.now)
+        with lease, self.store.write(lease, cause="test") as tx:
+            change(tx)
+
+    def _land(self, tx: Any, people: tuple[Said, ...]) -> None:
+        n, names = len(people), [f"{p['connection']}/{p['key']}" for p in people]
+        refs = {
+            "connection_id": [p["connection"] for p in people],
+            "object": ["contact"] * n,
+            "source_key": [str(p["key"]) for p in people],
+            "entity": ["person"] * n,
+            "is_stub": [False] * n,
+        }
+        ids = tx.intern(pa.table(refs))["source_record_id"].to_pylist()
+        self.ids |= dict(zip(names, ids, strict=True))
+        at = [day(p["at"]) for p in people]
+        live = [(i, p, t) for i, p, t in zip(ids, people, at, strict=True) if "family_name" in p]
+        parents = pa.table({"source_record_id": ids, "deleted_at": at})
+        tx.replace_set(T["person"], parents, _persons(live))
+        tx.replace_set(T["contact_point"], parents, _points(live))
+        known = heads_known(tx)
+        rows = [
+            {**tx.change(raw_head), "source_record_id": i, "segment_id": 1, "row_no": 0, "hash": "h", "op": "upsert",
+             "record_time": t, "last_read": 1}
+            for i, t in zip(ids, at, strict=True) if i not in known
+        ]  # fmt: skip
+        if rows:
+            tx.execute(insert(raw_head), rows)
+        for i, t in zip(ids, at, strict=True):
+            tx.execute(raw_head.update().where(raw_head.c.source_record_id == i).values(record_time=t))
+
+
+def heads_known(tx: Any) -> set[int]:
+    return {row[0] for row in tx.execute(raw_head.select().with_only_columns(raw_head.c.source_record_id))}
+
+
+def _persons(live: list[tuple[int, Said, datetime]]) -> pa.Table:
+    columns = {
+        "source_record_id": pa.array([i for i, _, _ in live], pa.int64()),
+        "row_key": pa.array([""] * len(live), pa.string()),
+        "record_time": pa.array([t for _, _, t in live], pa.timestamp("us", tz="UTC")),
+    }
+    for term in ("given_name", "family_name", "job_title"):
+        columns[term] = pa.array([p.get(term) for _, p, _ in live], pa.string())
+    return pa.table(columns)
+
+
+def _points(live: list[tuple[int, Said, datetime]]) -> pa.Table:
+    told = [(i, kind, p, t) for i, p, t in live for kind in ("email", "phone") if p.get(kind)]
+    values = pa.array([p[kind] for _, kind, p, _ in told], pa.string())
+    ids = pa.array([i for i, _, _, _ in told], pa.int64())
+    return pa.table({
+        "source_record_id": ids,
+        "row_key": pa.array([kind for _, kind, _, _ in told], pa.string()),
+        "record_time": pa.array([t for _, _, _, t in told], pa.timestamp("us", tz="UTC")),
+        "party": ids,
+        "kind": pa.array([kind for _, kind, _, _ in told], pa.string()),
+        "value": values,
+        "value_norm": values,
+        "verified": pa.array([p.get("verified", True) for _, _, p, _ in told], pa.bool_()),
+    })  # fmt: skip
+
+
+def person(connection: str, key: str, at: str, given: str, family: str, email: str | None, **more: Any) -> Said:
+    """What a record says of a person."""
+    said = {"given_name": given, "family_name": family, "email": email}
+    return {"connection": connection, "key": key, "at": at, **said, **more}
+
+
+def gone(connection: str, key: str, at: str) -> Said:
+    """What is left of a record that the vendor deleted."""
+    return {"connection": connection, "key": key, "at": at}

@@ -1,0 +1,183 @@
+"""An increment leaves what a full run would leave, whatever came, changed or went, and in whatever order."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from pipelines.resolve import blocking, index
+from pipelines.store import Store, decisions, identity, match_index, tables
+from pipelines.store.digest import digest
+from tests.resolve.world import forget, land, people, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.report import StageReport
+
+_COUNT, _FIRST = 480, 420
+_STATS = ("system", "value_hash", "records", "names", "spellings", "initials", "blocked")
+
+
+def stored(store: Store) -> tuple[Any, ...]:
+    """All that resolve keeps beside the ledger: index rows, postings, statistics."""
+    rows = store.read_arrow(tables.match_row.select()).to_pylist()
+    buckets = store.read_arrow(tables.match_bucket.select())["postings"].to_pylist()
+    keys, records = index.postings_of(buckets)
+    stats = store.read_arrow(tables.identifier_stats.select()).to_pylist()
+    return (
+        {row["source_record_id"]: (row["features"], row["held"], row["keys"]) for row in rows},
+        sorted(zip(keys.tolist(), records.tolist(), strict=True)),
+        sorted(tuple(str(row[name]) for name in _STATS) for row in stats),
+    )
+
+
+def wrote(report: StageReport) -> tuple[object, ...]:
+    """What a run changed: links, evidence, ids."""
+    return report.counts["written"], report.details["evidence_written"], report.details["ids"]
+
+
+def change(store: Store, world: list[dict[str, Any]], rng: random.Random, *, new: Sequence[dict[str, Any]]) -> None:
+    """Let some come, some change to what others have, and some go."""
+    known = [person for person in world if person not in new]
+    edited = []
+    for person in rng.sample(known, 12):
+        other = rng.choice(known)
+        edited.append(
+            {**person, **{name: other[name] for name in rng.sample(("given_name", "email", "phone", "city"), 2)}}
+        )
+    land(store, [*new, *edited])
+    forget(store, (person["key"] for person in rng.sample(known, 6)))
+
+
+@pytest.mark.parametrize("largest_block", [60, pytest.param(4, marks=pytest.mark.slow)])
+def test_after_an_increment_a_full_run_finds_nothing_to_write(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, largest_block: int
+) -> None:
+    monkeypatch.setattr(blocking, "LARGEST_BLOCK", largest_block)
+    world, rng = people(_COUNT), random.Random(3)
+    land(sqlite_store, world[:_FIRST])
+    resolve(sqlite_store)
+    for new in (world[_FIRST : _FIRST + 1], world[_FIRST + 1 :]):
+        change(sqlite_store, world[:_FIRST], rng, new=new)
+        assert resolve(sqlite_store).details["incremental"]
+        kept, meaning = stored(sqlite_store), digest(sqlite_store)
+
+        assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
+        assert stored(sqlite_store) == kept
+        assert digest(sqlite_store) == meaning
+
+
+@pytest.mark.slow
+def test_increments_work_on_postgresql_too(postgres_store: Store) -> None:
+    world = people(_COUNT)
+    land(postgres_store, world[:_FIRST])
+    resolve(postgres_store)
+    change(postgres_store, world[:_FIRST], random.Random(5), new=world[_FIRST:])
+
+    assert resolve(postgres_store).details["incremental"]
+    kept = stored(postgres_store)
+
+    assert wrote(resolve(postgres_store, full=True)) == (0, 0, {})
+    assert stored(postgres_store) == kept
+
+
+@pytest.mark.slow
+def test_under_one_model_the_order_of_arrival_does_not_matter(sqlite_store: Store) -> None:
+    world, rng = people(_COUNT, seed=11), random.Random(2)
+    land(sqlite_store, world)
+    resolve(sqlite_store)
+    at_once = digest(sqlite_store)
+    model = identity.active_model(sqlite_store, 1, "person")
+    assert model is not None
+
+    forget(sqlite_store, (person["key"] for person in world))
+    resolve(sqlite_store)
+    rng.shuffle(world)
+    for part in (world[:_FIRST], world[_FIRST : _FIRST + 7], world[_FIRST + 7 :]):
+        land(sqlite_store, part)
+        report = resolve(sqlite_store)
+
+    assert report.details["incremental"]
+    assert identity.active_model(sqlite_store, 1, "person") == model
+    assert digest(sqlite_store) == at_once
+
+
+def test_an_index_that_was_being_written_when_a_run_died_is_not_trusted(sqlite_store: Store) -> None:
+    world = people(_COUNT)
+    land(sqlite_store, world[:_FIRST])
+    resolve(sqlite_store)
+    state = match_index.state(sqlite_store, 1, "person")
+    assert state is not None
+    with sqlite_store.acquire("master/resolve") as lease, sqlite_store.write(lease, cause="test") as tx:
+        match_index.set_state(tx, "person", match_index.IndexState(state.model_id, None, state.bits, state.records))
+    land(sqlite_store, world[_FIRST:])
+
+    report = resolve(sqlite_store)
+
+    assert "incremental" not in report.details
+    assert match_index.state(sqlite_store, 1, "person").records == _COUNT  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_a_record_erased_from_the_index_makes_the_next_run_that_meets_it_write_it_anew(sqlite_store: Store) -> None:
+    world = people(_COUNT)
+    land(sqlite_store, world)
+    resolve(sqlite_store)
+    known = next(person for person in world if person["email"] and person["phone"])
+    record = tables.source_record
+    keys = sqlite_store.read(
+        record.select().with_only_columns(record.c.source_record_id).where(record.c.source_key == known["key"])
+    )
+    forget(sqlite_store, [known["key"]])
+    with sqlite_store.acquire("test") as lease, sqlite_store.write(lease, cause="test") as tx:
+        match_index.remove_rows(tx, pa.array([keys[0][0]]))
+    first = resolve(sqlite_store)
+    land(sqlite_store, [{**known, "key": "again"}])
+
+    second = resolve(sqlite_store)
+
+    assert first.details["incremental"]
+    assert "incremental" not in second.details
+    assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
+
+
+def test_one_changed_record_reaches_only_its_own_neighbours(sqlite_store: Store) -> None:
+    world = people(_COUNT)
+    land(sqlite_store, world)
+    resolve(sqlite_store)
+    before = dict(sqlite_store.read(tables.crosswalk.select().with_only_columns(*_LINK)))
+    land(sqlite_store, [{**world[3], "street": "1 other road"}])
+
+    report = resolve(sqlite_store)
+
+    after = dict(sqlite_store.read(tables.crosswalk.select().with_only_columns(*_LINK)))
+    assert report.counts["read"] == 1
+    assert report.counts["reached"] < _COUNT / 10
+    assert sum(after[record] != number for record, number in before.items()) <= report.counts["reached"]
+
+
+_LINK = (tables.crosswalk.c.source_record_id, tables.crosswalk.c.entity_id)
+
+
+@pytest.mark.slow
+def test_what_a_person_decides_is_applied_by_an_increment_as_by_a_full_run(sqlite_store: Store) -> None:
+    land(sqlite_store, people(_COUNT))
+    resolve(sqlite_store)
+    links = dict(sqlite_store.read(tables.crosswalk.select().with_only_columns(*_LINK)))
+    pairs = sorted((one, other) for one in links for other in links if one < other)
+    apart = next(pair for pair in pairs if links[pair[0]] == links[pair[1]])
+    joined = next(pair for pair in pairs if links[pair[0]] != links[pair[1]])
+    for kind, (left, right) in (("no_match", apart), ("match", joined)):
+        with sqlite_store.acquire("steward") as lease, sqlite_store.write(lease, cause="test") as tx:
+            said = {"entity": "person", "kind": kind, "left_id": left, "right_id": right, "request_key": kind}
+            decisions.add(tx, said)
+
+        assert resolve(sqlite_store).details["incremental"]
+        after = dict(sqlite_store.read(tables.crosswalk.select().with_only_columns(*_LINK)))
+
+        assert (after[left] == after[right]) == (kind == "match")
+        assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})

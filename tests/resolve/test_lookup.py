@@ -1,0 +1,107 @@
+"""A lookup finds who an increment would link the record with, with the same weights, and writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from connectors.sdk.errors import FixConfig
+from pipelines.resolve.lookup import Lookup
+from pipelines.store import tables
+from pipelines.store.digest import digest
+from tests.resolve.world import land, people, resolve
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from pipelines.store import Store
+
+_COUNT, _NEW = 450, 6
+_TERMS = ("given_name", "family_name", "birth_date", "street", "city")
+
+
+def asked(person: dict[str, Any]) -> dict[str, Any]:
+    """A person of the test world as the columns of the match table."""
+    lists = {f"{kind}s": [person[kind]] if person[kind] else [] for kind in ("email", "phone")}
+    postcode = person["postcode"] if person["street"] or person["city"] else None
+    sure = [f"email={person['email']}"] if person["email"] and len(person["email"]) % 3 == 0 else []
+    number = [f"tax_id={person['identifier']}"] if person["identifier"] else []
+    return (
+        {name: person[name] for name in _TERMS}
+        | lists
+        | {"postcode": postcode, "identifiers": number, "verified": sure}
+    )
+
+
+def scored(store: Store) -> dict[tuple[int, int], float]:
+    """Weights in the ledger by pair of records."""
+    open_ = tables.evidence.c.known_to.is_(None), tables.evidence.c.kind == "scored"
+    rows = store.read_arrow(tables.evidence.select().where(*open_)).to_pylist()
+    return {pair: row["weight"] for row in rows for pair in (_ends(row), _ends(row)[::-1])}
+
+
+def pairs(store: Store, table: Table, key: str, value: str) -> dict[Any, Any]:
+    """Two columns of a table as a dictionary."""
+    rows = store.read_arrow(table.select())
+    return dict(zip(rows[key].to_pylist(), rows[value].to_pylist(), strict=True))
+
+
+def _ends(row: dict[str, Any]) -> tuple[int, int]:
+    return row["left_id"], row["right_id"]
+
+
+@pytest.mark.slow
+def test_a_lookup_gives_the_weights_that_an_increment_writes_and_writes_nothing_itself(sqlite_store: Store) -> None:
+    world = people(_COUNT + _NEW, seed=5)
+    land(sqlite_store, world[:_COUNT])
+    resolve(sqlite_store)
+    before = digest(sqlite_store)
+    with Lookup(sqlite_store) as lookup:
+        found = [lookup.resolve_one(asked(person), limit=1000) for person in world[_COUNT:]]
+    assert digest(sqlite_store) == before
+
+    compared = 0
+    for person, candidates in zip(world[_COUNT:], found, strict=True):
+        land(sqlite_store, [person])
+        resolve(sqlite_store)
+        number = pairs(sqlite_store, tables.source_record, "source_key", "source_record_id")
+        weights = scored(sqlite_store)
+        for candidate in candidates:
+            written = weights.get((number[person["key"]], candidate.source_record_id))
+            if written is not None:
+                assert candidate.weight == pytest.approx(written, abs=0.001)
+                compared += 1
+    assert compared >= _NEW // 2
+
+
+def test_a_record_of_the_store_finds_its_own_entity_first(sqlite_store: Store) -> None:
+    world = people(_COUNT, seed=5)
+    land(sqlite_store, world)
+    resolve(sqlite_store)
+    links = pairs(sqlite_store, tables.crosswalk, "source_record_id", "entity_id")
+    keys = pairs(sqlite_store, tables.source_record, "source_key", "source_record_id")
+
+    with Lookup(sqlite_store) as lookup:
+        known = [person for person in world[:60] if person["email"] and person["phone"]]
+        found = [lookup.resolve_one(asked(person)) for person in known]
+
+    first = [candidates[0].entity_id if candidates else None for candidates in found]
+    hits = sum(one == links[keys[person["key"]]] for person, one in zip(known, first, strict=True))
+    assert hits >= 0.9 * len(known)
+
+
+def test_someone_nobody_knows_has_no_candidates(sqlite_store: Store) -> None:
+    land(sqlite_store, people(_COUNT))
+    resolve(sqlite_store)
+    stranger = {"given_name": "Zebulon", "family_name": "Quackenbush", "emails": ["zq@nowhere.example"]}
+
+    with Lookup(sqlite_store) as lookup:
+        assert lookup.resolve_one(stranger) == []
+
+
+def test_an_empty_store_has_no_candidates_and_only_parties_can_be_looked_up(sqlite_store: Store) -> None:
+    with Lookup(sqlite_store) as lookup:
+        assert lookup.resolve_one({"given_name": "Ada"}) == []
+    with pytest.raises(FixConfig, match="person, organization"):
+        Lookup(sqlite_store, "ticket")
