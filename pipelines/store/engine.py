@@ -18,7 +18,7 @@ _PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
     "temp_store=MEMORY",
-    "cache_size=-65536",
+    "cache_size=-32768",
     "wal_autocheckpoint=0",  # Store checkpoints, one process at a time
     "journal_size_limit=16777216",
 )

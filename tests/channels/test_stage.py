@@ -12,6 +12,8 @@ from tests.channels.hub import Hub, at
 if TYPE_CHECKING:
     from pipelines.store import Store
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 
 @pytest.fixture
 def hub(store: Store) -> Hub:

@@ -14,6 +14,8 @@ from tests._hub import Hub
 from tests.cli.test_steward import CONFIG
 from tests.resolve.test_stage import crosswalk, land
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = {"given_name": "Ada", "family_name": "Lovelace", "email": "ada@engines.example"}
 BOB = {"given_name": "Bob", "family_name": "Babbage", "email": "bob@engines.example"}
 

@@ -16,6 +16,8 @@ from pipelines.cli.app import app
 from pipelines.store import profiles
 from tests._hub import MANIFEST, MAPPING, Hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = {"id": 1, "first": "Ada", "last": "Byron", "born": "never", "updated": "2026-01-01T00:00:00Z"}
 CONFIG = """\
 store: "{store}"

@@ -17,6 +17,8 @@ from pipelines.store import Store, digest
 from pipelines.store.facts import golden_facts
 from tests._hub import Hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = {"id": 1, "first": "Ada", "last": "Byron", "email": "ada@example.org", "updated": "2026-01-01T00:00:00Z"}
 NOTE = {"id": 7, "about": "1", "text": "called", "updated": "2026-01-05T00:00:00Z"}
 CONFIG = """\

@@ -13,6 +13,8 @@ from pipelines.store import accounting, profiles
 from tests._hub import Hub
 from tests.dagster_project.test_runs import ADA, _run, _vendor, dagster_hub, instance  # noqa: F401  fixtures
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 
 def _checks(result: dg.ExecuteInProcessResult, stream: str = "people") -> dict[str, dg.AssetCheckEvaluation]:
     found = result.get_asset_check_evaluations()

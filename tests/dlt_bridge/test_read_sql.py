@@ -18,6 +18,8 @@ from pipelines.store import Store
 from pipelines.store.digest import digest
 from tests.dlt_bridge.hubs import DltHub, dlt_hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 _TABLE = "CREATE TABLE IF NOT EXISTS customers (id INTEGER PRIMARY KEY, first, last, email, updated_at, born)"
 
 

@@ -15,6 +15,8 @@ from pipelines.drift.model import Profile, without_words
 from pipelines.drift.profile import profile
 from tests.drift.corpus import Change, cases, load
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 USES = Uses(reads=lambda _: False, knows=lambda _: False, grows=lambda path: path == ("id",))
 
 

@@ -23,6 +23,8 @@ from tests.end_to_end._cli import Done, run_here, write_home
 if TYPE_CHECKING:
     from connectors.sdk.testing.simulator.message import Request, Response
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = {"id": 1, "first": "Ada", "last": "Byron", "email": "ada@example.org", "updated": "2026-01-01T00:00:00Z"}
 
 

@@ -21,6 +21,8 @@ from pipelines.report import StageReport
 from pipelines.store import Store
 from tests.golden.test_stage import Hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 _LATEST = """
     SELECT * FROM (SELECT * FROM read_parquet('{}/unisono/person/*.parquet')
     QUALIFY row_number() OVER (PARTITION BY person_id ORDER BY change_seq DESC) = 1) WHERE NOT is_deleted

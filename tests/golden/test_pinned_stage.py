@@ -10,6 +10,8 @@ from pipelines.golden.explain import explain
 from tests.golden.hub import Hub
 from tests.golden.tables import day
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 
 def status(hub: Hub, **options: Any) -> tuple[str, str, int]:
     """Bring golden up to date: Ada's status, the rule that chose it, and how many entities were made anew."""

@@ -17,6 +17,8 @@ from pipelines.store.digest import digest
 from pipelines.store.tables import metadata
 from tests._hub import Hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA: dict[str, Any] = {
     "id": "ada-77", "first": "Adaline", "last": "Lovelacement", "born": "1815-12-10", "email": "ada@engines.example",
     "updated": "2026-01-01T00:00:00Z",

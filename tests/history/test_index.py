@@ -12,6 +12,8 @@ from pipelines.store import Store, erasures
 from pipelines.store.tables import match_row, partition_state
 from tests.history.world import World, person
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 
 def crowd(store: Store) -> World:
     """Enough people that a model is learned and an index kept; the desk knows a few of them."""

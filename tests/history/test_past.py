@@ -16,6 +16,8 @@ from tests.golden.tables import day
 from tests.history.chronicle import Chronicle
 from tests.history.world import World, gone, person
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = ("Ada", "Lovelace", "ada@engines.example")
 
 

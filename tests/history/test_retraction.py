@@ -13,6 +13,8 @@ from pipelines.store.tables import evidence, metadata
 from tests.golden.tables import day
 from tests.history.world import World, person
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = ("Ada", "Lovelace", "ada@engines.example")
 BOB = ("Robert", "Babbage", "bob@engines.example")
 

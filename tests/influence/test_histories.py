@@ -7,6 +7,8 @@ import pytest
 from pipelines.store import Store
 from tests.influence.histories import check_history
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 
 @pytest.mark.parametrize("seed", range(2))
 def test_changes_only_give_what_everything_anew_gives_and_unmerge_restores(store: Store, seed: int) -> None:

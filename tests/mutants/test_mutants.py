@@ -13,6 +13,8 @@ from tests.mutants.engine import ENGINE_MUTANTS
 from tests.mutants.model import Mutant, Seams, judge
 from tests.mutants.rivals.declared import BASE, EQUIVALENTS, NOT_EXPRESSED, connector
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 MUTANTS = (*CONNECTOR_MUTANTS, *ENGINE_MUTANTS)
 _SLOW = {
     "FIELD-STRANGE-SEEN",

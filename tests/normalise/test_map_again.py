@@ -15,6 +15,8 @@ from pipelines.store import Store, digest
 from pipelines.store.quarantine_reads import Filter, entries
 from tests._hub import MAPPING, Hub, make_hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = {"id": 1, "first": "Ada", "last": "Byron", "email": "ada@example.org", "updated": "2026-01-01T00:00:00Z"}
 BOB = {**ADA, "id": 2, "first": "Bob", "email": "bob@example.org"}
 BORN = {"born": "1815-12-10"}

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from pipelines.report import StageReport
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 _COUNT, _FIRST = 480, 420
 _STATS = ("system", "value_hash", "records", "names", "spellings", "initials", "blocked")
 

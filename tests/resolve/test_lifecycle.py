@@ -12,6 +12,8 @@ from pipelines.resolve.lifecycle import activate, compare, train
 from pipelines.store import Store, identity
 from tests.history.world import World, person
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = person("crm", "1", "2025-01-01", "Ada", "Lovelace", "ada@engines.example", verified=False)
 AGAIN = person("crm", "2", "2025-01-01", "Adah", "Lovelace", "ada@engines.example", verified=False)
 BOB = person("crm", "3", "2025-01-01", "Robert", "Babbage", "bob@engines.example")

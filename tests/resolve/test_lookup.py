@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from pipelines.store import Store
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 _COUNT, _NEW = 450, 6
 _TERMS = ("given_name", "family_name", "birth_date", "street", "city")
 

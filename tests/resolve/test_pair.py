@@ -21,6 +21,8 @@ from tests.resolve.world import NOW, land, people, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 T = tables.metadata.tables
 BIRTH = {"birth_date": "1815-12-10"}
 ADA = {"given_name": "ada", "family_name": "lovelace", **BIRTH}

@@ -14,6 +14,8 @@ from pipelines.store import decisions, digest, erasures, tables
 from tests.resolve.test_stage import land
 from tests.steward.conftest import ADA, BOB, CAT, NOW, Desk
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 T = tables.metadata.tables
 
 
