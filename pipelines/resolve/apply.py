@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.report import StageReport
-from pipelines.resolve import ids
+from pipelines.resolve.assigned import assigned
 from pipelines.resolve.incremental import increment, links_of
 from pipelines.resolve.index import ROWS_PER_WRITE
 from pipelines.resolve.ledger import Ledger, stats_rows
 from pipelines.resolve.read_store import read_match_table
-from pipelines.store import identity, match_index, tables
+from pipelines.store import match_index, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,14 +88,8 @@ class _Writer:
         return StageReport(STAGE, entity=given.entity, counts=counts, details=details)
 
     def _assigned(self, outcome: Outcome, crosswalk: dict[int, int]) -> Assignment:
-        store, tenant, entity = self._store, self._given.tenant_id, self._given.entity
-        reached = pa.array(outcome.reached)
-        former: dict[int, list[int]] = {}
-        for record, old in _pairs(identity.former_links(store, tenant, entity, reached)):
-            former.setdefault(record, []).append(old)
-        homes = dict(_pairs(identity.first_links(store, tenant, entity, reached)))
-        next_id = identity.next_id(store, tenant)
-        return ids.assign_ids(outcome.records, outcome.labels, crosswalk, former, next_id, homes)
+        given, partition = self._given, (outcome.records, outcome.labels)
+        return assigned(self._store, given.tenant_id, given.entity, partition, crosswalk, pa.array(outcome.reached))
 
     def _write_index(self, outcome: Outcome) -> None:
         entity, writing = self._given.entity, self._ledger.writing
@@ -119,7 +113,3 @@ _ROWS = pa.schema(
     [("source_record_id", pa.int64()), ("entity", pa.string()), ("features", pa.string()), ("held", pa.string()),
      ("keys", pa.binary())]
 )  # fmt: skip
-
-
-def _pairs(table: pa.Table) -> list[tuple[int, int]]:
-    return list(zip(table["source_record_id"].to_pylist(), table["entity_id"].to_pylist(), strict=True))

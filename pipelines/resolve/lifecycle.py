@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.errors import FixConfig
 from pipelines.report import StageReport
-from pipelines.resolve import ids
+from pipelines.resolve.assigned import assigned, live_ids
 from pipelines.resolve.decisions import constraints
 from pipelines.resolve.engine import resolve_table
 from pipelines.resolve.model import MatchModel
@@ -103,12 +103,8 @@ def compare(links: Mapping[int, int], records: Ints, labels: Ints) -> dict[str, 
 
 
 def _preview(store: Store, tenant: int, entity: str, found: Resolution) -> dict[str, Any]:
-    links = _pairs(identity.links(store, tenant, entity))
-    former: dict[int, list[int]] = {}
-    for record, old in zip(*_columns(identity.former_links(store, tenant, entity)), strict=True):
-        former.setdefault(record, []).append(old)
-    homes = _pairs(identity.first_links(store, tenant, entity))
-    given = ids.assign_ids(found.source_record_ids, found.labels, links, former, identity.next_id(store, tenant), homes)
+    links = live_ids(store, tenant, entity)
+    given = assigned(store, tenant, entity, (found.source_record_ids, found.labels), links)
     return {**compare(links, found.source_record_ids, found.labels), "ids": given.counts()}
 
 
@@ -139,11 +135,3 @@ def _refuse(context: StageContext, model: StoredModel) -> None:
     if rows >= learned * load_policy(context.config.identity).retrain_growth:
         why = f"it was learned from {learned:,} records, now there are {rows:,}"
         raise FixConfig(f"match model {model.model_id} is outgrown", why=why, do=do)
-
-
-def _pairs(table: Any) -> dict[int, int]:
-    return dict(zip(*_columns(table), strict=True))
-
-
-def _columns(table: Any) -> tuple[list[int], list[int]]:
-    return table.column("source_record_id").to_pylist(), table.column("entity_id").to_pylist()

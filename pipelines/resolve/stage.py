@@ -10,6 +10,7 @@ from pipelines.report import StageReport
 from pipelines.resolve import ids
 from pipelines.resolve.alarms import summary
 from pipelines.resolve.apply import apply_changes
+from pipelines.resolve.assigned import assigned, live_ids
 from pipelines.resolve.decisions import constraints
 from pipelines.resolve.engine import resolve_table
 from pipelines.resolve.incremental import Given
@@ -23,8 +24,6 @@ from pipelines.store import decisions, identity, match_index, retractions
 from pipelines.store.match_index import IndexState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import duckdb
     import pyarrow as pa
 
@@ -145,14 +144,8 @@ def _write(context: StageContext, entity: str, resolution: Resolution, model_id:
     store, tenant = context.store, context.tenant_id
     ledger = Ledger(context, entity, lease)
     evidence = ledger.write_evidence(resolution, model_id)
-    crosswalk = _pairs(identity.links(store, tenant, entity))
-    former: dict[int, list[int]] = {}
-    for record, old in _rows(identity.former_links(store, tenant, entity)):
-        former.setdefault(record, []).append(old)
-    homes = _pairs(identity.first_links(store, tenant, entity))
-    assignment = ids.assign_ids(
-        resolution.source_record_ids, resolution.labels, crosswalk, former, identity.next_id(store, tenant), homes
-    )
+    crosswalk = live_ids(store, tenant, entity)
+    assignment = assigned(store, tenant, entity, (resolution.source_record_ids, resolution.labels), crosswalk)
     links = ledger.write_assignment(resolution.source_record_ids, crosswalk, assignment)
     ledger.write_stats(resolution)
     counts = {
@@ -178,11 +171,3 @@ def _details(resolution: Resolution, assignment: ids.Assignment, evidence: int, 
         "alarms": summary(resolution.alarms),
         **resolution.model.report,
     }
-
-
-def _rows(table: pa.Table) -> list[tuple[int, int]]:
-    return list(zip(table["source_record_id"].to_pylist(), table["entity_id"].to_pylist(), strict=True))
-
-
-def _pairs(table: pa.Table) -> Mapping[int, int]:
-    return dict(_rows(table))
