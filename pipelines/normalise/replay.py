@@ -69,7 +69,7 @@ class _Replay(Unit):
         with self._write() as tx:
             self._forget(tx, history)
             for part in build.in_rounds(history):
-                self._store(tx, part, *self._prepare(part))
+                self._store(tx, part, *self.task.prepare(part))
             self._settle(tx, chosen)
 
     def _history(self, keys: list[str]) -> pa.Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from canonical_model import Entity
-from connectors.sdk.errors import FixConnector, TooManyBad, Unaccounted
-from connectors.sdk.mapping import BATCH, CompiledStream, MappedBatch, compile_stream
+from connectors.sdk.errors import TooManyBad, Unaccounted
+from connectors.sdk.mapping import MappedBatch
 from pipelines.context import StageContext
 from pipelines.fuse import Fuse, reason_text
 from pipelines.landing import SCHEMA, Landing
 from pipelines.normalise import rows as build
-from pipelines.normalise.batch import REFS, Origin, Places, Ready, made_ready, with_ids
+from pipelines.normalise.batch import Origin, Places, Ready, made_ready, with_ids
+from pipelines.normalise.mapper import WORTH_A_PROCESS, Made, Mapper, MapTask
 from pipelines.report import StageReport, imbalance
 from pipelines.store import Lease, WriteTransaction, heads, quarantine, reads, source_rows, tables
 
@@ -60,16 +61,20 @@ class Unit:
             manifest = self.folder.manifest
             self.connection_id = reads.register_connection(tx, self.connection.name, manifest.name, manifest.major)
         try:
-            self._consume(self._new())
-            self._consume(self._stale())
+            watermark = self.store.watermark(_STAGE, self._unit, tenant_id=self.context.tenant_id)
+            segments = self._segments_after(watermark)
+            self._consume(self._new(segments, watermark), sum(one.records for one in segments))
+            stale = self._stale_heads()
+            self._consume(self._stale(stale), stale.num_rows)
         except TooManyBad as error:
             return replace(self._report(), error=str(error), exit_code=error.exit_code)
         return self._report()
 
     @cached_property
-    def compiled(self) -> CompiledStream:
-        """The stream's mapping as SQL; a run that finds nothing new never pays for it."""
-        return compile_stream(self.mapping, self.stream, self.store.vocabulary)
+    def task(self) -> MapTask:
+        """What is mapped, and how."""
+        connection = self.connection
+        return MapTask(self.folder.path, self.stream, self._origin, connection.timezone, connection.region)
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         return self.store.write(self.lease, cause=self.context.cause, actor=self.context.actor)
@@ -78,12 +83,13 @@ class Unit:
     def _unit(self) -> str:
         return f"{self.connection_id}/{self.stream}"
 
-    def _new(self) -> Iterator[_Batch]:
-        """Yield batches of committed rows after the watermark; a commit is never split over two watermarks."""
-        watermark = self.store.watermark(_STAGE, self._unit, tenant_id=self.context.tenant_id)
-        found = heads.segments_after(
+    def _segments_after(self, watermark: int) -> list[heads.CommittedSegment]:
+        return heads.segments_after(
             self.store, self.connection_id, self.stream, watermark, tenant_id=self.context.tenant_id
         )
+
+    def _new(self, found: list[heads.CommittedSegment], watermark: int) -> Iterator[_Batch]:
+        """Yield batches of committed rows after the watermark; a commit is never split over two watermarks."""
         waiting: list[pa.Table] = []
         number, last = 0, watermark
         for seq, segments in groupby(found, key=lambda one: one.change_seq):
@@ -104,12 +110,13 @@ class Unit:
             table = table.filter(pc.invert(erased))
         return table.append_column("segment_id", pa.repeat(pa.scalar(segment_id, pa.int64()), table.num_rows))
 
-    def _stale(self) -> Iterator[_Batch]:
-        """Yield heads read by an older mapping version (all of them with ``full``), file by file."""
+    def _stale_heads(self) -> pa.Table:
+        """Return the heads read by an older mapping version; all of them with ``full``."""
         version = self.mapping.version if not self.context.full else 2**31 - 1
-        found = heads.stale_heads(
-            self.store, self.connection_id, self.object, version, tenant_id=self.context.tenant_id
-        )
+        return heads.stale_heads(self.store, self.connection_id, self.object, version, tenant_id=self.context.tenant_id)
+
+    def _stale(self, found: pa.Table) -> Iterator[_Batch]:
+        """Yield the landed rows of these heads, file by file."""
         if found.num_rows == 0:
             return
         files = heads.segments(
@@ -122,20 +129,22 @@ class Unit:
             for start in range(0, due.num_rows, _BATCH_ROWS):
                 yield _Batch(_renumbered([due.slice(start, _BATCH_ROWS)]), None)
 
-    def _consume(self, batches: Iterator[_Batch]) -> None:
-        """Map batches and commit what came out; the next part is made ready while one is written.
+    def _consume(self, batches: Iterator[_Batch], due: int) -> None:
+        """Map batches of ``due`` rows and commit what came out; the next part is made ready while one is written.
 
         A record that was landed twice takes two rounds, each a transaction of its own, so that its history has both.
         The watermark of a batch is committed with the last of its parts.
         """
-        waiting: tuple[pa.Table, int | None, Future[tuple[MappedBatch, Ready]]] | None = None
-        with ThreadPoolExecutor(max_workers=1) as mapper:
+        waiting: tuple[pa.Table, int | None, Future[Made]] | None = None
+        with Mapper(self.task) as mapper:
+            if due >= WORTH_A_PROCESS:
+                mapper.alone()
             for part, watermark in _parts(batches):
-                present, waiting = waiting, (part, watermark, mapper.submit(self._prepare, part))
+                present, waiting = waiting, (part, watermark, mapper.submit(part))
                 self._commit(present)
             self._commit(waiting)
 
-    def _commit(self, done: tuple[pa.Table, int | None, Future[tuple[MappedBatch, Ready]]] | None) -> None:
+    def _commit(self, done: tuple[pa.Table, int | None, Future[Made]] | None) -> None:
         if done is None:
             return
         part, watermark, made = done
@@ -166,31 +175,9 @@ class Unit:
         )
         return Fuse(self.connection.fuse(self.stream), where, do)
 
-    def _prepare(self, part: pa.Table) -> tuple[MappedBatch, Ready]:
-        """Do all that needs no store: the mapped rows are handed over ready to be written."""
-        if part.num_rows == 0:
-            return MappedBatch(0, 0, {}, _NOTHING), Ready({}, REFS.empty_table(), np.empty(0, np.int64))
-        mapped = self._map(part)
-        ready = made_ready(part, mapped.rows, self._entities(), self._origin, self.mapping.version)
-        return replace(mapped, rows={}), ready
-
     @cached_property
     def _origin(self) -> Origin:
         return Origin(self.connection_id, self.object, self._main_entity(), self._owners())
-
-    def _map(self, part: pa.Table) -> MappedBatch:
-        mapped = self.compiled.run(
-            part.select(BATCH.names), timezone=self.connection.timezone, default_region=self.connection.region
-        )
-        if mapped.read != part.num_rows or mapped.mapped + mapped.quarantine.num_rows != mapped.read:
-            out = f"{mapped.mapped} mapped, {mapped.quarantine.num_rows} bad"
-            what = f"the mapping of {self.stream} lost count: {part.num_rows} in, {out}"
-            raise FixConnector(
-                what,
-                where=str(self.folder.path / "mapping.yaml"),
-                do="report this with the mapping: it is a fault of the compiler",
-            )
-        return mapped
 
     def _store(self, tx: WriteTransaction, part: pa.Table, mapped: MappedBatch, ready: Ready) -> None:
         own = tx.intern(self._origin.own_refs(part.column("source_key"))).column("source_record_id")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 SCORE_FLOOR = 0.05
 UNRELIABLE = 0.001
 MEMORY_LIMIT = "2400MB"
+BATCH_ROWS = 60_000
 
 
 @dataclass(frozen=True)
@@ -83,13 +84,18 @@ def resolve_table(
     con = connect()
     try:
         records = numbered(table)
-        con.register("match", records)
+        con.register("match", in_batches(records))
         resolution = _resolve(con, records, entity, policy, model, constraints or Constraints())
         if then is not None:
             then(con, resolution)
         return resolution
     finally:
         con.close()
+
+
+def in_batches(records: pa.Table) -> pa.Table:
+    """Return the same rows in batches small enough that every thread gets some: DuckDB gives a batch to one thread."""
+    return pa.Table.from_batches(records.combine_chunks().to_batches(max_chunksize=BATCH_ROWS), records.schema)
 
 
 def connect() -> duckdb.DuckDBPyConnection:

@@ -1,0 +1,78 @@
+"""Mapping in a process of its own: the same rows, the same account and the same errors as in this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sdk.errors import StopStream
+from connectors.sdk.mapping import MappingError
+from pipelines import extract, normalise
+from pipelines.normalise import unit
+from pipelines.normalise.batch import Origin
+from pipelines.normalise.mapper import Mapper, MapTask
+from pipelines.normalise.unit import _NOTHING
+from pipelines.store import Store, digest
+from tests._hub import MAPPING, Hub, make_hub
+
+pytestmark = pytest.mark.slow  # each starts a process
+
+ADA = {"id": 1, "first": "Ada", "last": "Byron", "email": "ada@example.org", "updated": "2026-01-01T00:00:00Z"}
+RECORDS = [
+    ADA,
+    {**ADA, "id": 2, "born": "never"},
+    {**ADA, "id": 3, "unheard": {"of": 1}, "email": None},
+    {**ADA, "id": 4, "gone": "true"},
+    {**ADA, "first": "Augusta", "updated": "2026-02-01T00:00:00Z"},
+]
+
+
+@pytest.fixture
+def twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A second hub, whose records are mapped in this process."""
+    with Store.open(f"sqlite:///{tmp_path}/twin/store.db") as store:
+        yield make_hub(tmp_path / "twin", store, monkeypatch)
+
+
+def _sync(hub: Hub, monkeypatch: pytest.MonkeyPatch, records: list[dict[str, Any]]) -> Any:
+    monkeypatch.setattr(extract, "read_stream", hub.vendor.read_stream)
+    hub.vendor.pages = [hub.page(records)]
+    extract.run(hub.context())
+    return normalise.run(hub.context())
+
+
+def test_another_process_maps_to_the_same_store_and_gives_the_same_account(
+    hub: Hub, twin: Hub, monkeypatch: pytest.MonkeyPatch
+):
+    here = _sync(twin, monkeypatch, RECORDS)
+    monkeypatch.setattr(unit, "WORTH_A_PROCESS", 1)
+    there = _sync(hub, monkeypatch, RECORDS)
+
+    assert there.counts["quarantined"] == 1
+    assert (there.counts, there.details) == (here.counts, here.details)
+    assert digest(hub.store) == digest(twin.store)
+
+
+def test_what_another_process_cannot_map_is_raised_here(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(unit, "WORTH_A_PROCESS", 1)
+    hub.remap(MAPPING.replace("birth_date: born", "birth_date: {path: born, format: '%Q'}"))
+
+    with pytest.raises(MappingError, match="does not compile"):
+        _sync(hub, monkeypatch, [ADA])
+
+
+def test_a_mapping_process_that_died_ends_the_stream_and_says_what_to_do(sqlite_hub: Hub):
+    folder = sqlite_hub.connection.connector.path
+    task = MapTask(folder, "people", Origin("toy", "person", "person", {}), None, None)
+
+    with Mapper(task) as mapper:
+        child = mapper.alone()._child
+        assert child is not None
+        child.kill()
+        made = mapper.submit(_NOTHING)
+
+    with pytest.raises(StopStream, match="run again"):
+        made.result()
