@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LARGEST_SHARE = 0.25
 LEAST_ROWS = 1_000
+RECORDS_PER_WRITE = 5_000
 STAGE = "resolve"
 
 
@@ -93,23 +94,14 @@ class _Writer:
 
     def _write_index(self, outcome: Outcome) -> None:
         entity, writing = self._given.entity, self._ledger.writing
-        listed = [
-            {"source_record_id": sid, "entity": entity, "features": row.features, "held": row.held, "keys": row.keys}
-            for sid, row in outcome.rows.items()
-        ]
-        for start in range(0, len(listed), ROWS_PER_WRITE):
+        moved = sorted([*outcome.rows, *outcome.gone])
+        for start in range(0, len(moved), RECORDS_PER_WRITE):
+            part = moved[start : start + RECORDS_PER_WRITE]
             with writing() as tx:
-                tx.upsert(tables.match_row, pa.Table.from_pylist(listed[start : start + ROWS_PER_WRITE], _ROWS))
+                match_index.put_rows(tx, entity, {one: outcome.rows.get(one) for one in part})
         for start in range(0, outcome.buckets.num_rows, ROWS_PER_WRITE):
             with writing() as tx:
                 tx.upsert(tables.match_bucket, outcome.buckets.slice(start, ROWS_PER_WRITE))
-        if outcome.gone or len(outcome.emptied):
+        if len(outcome.emptied):
             with writing() as tx:
-                match_index.remove_rows(tx, pa.array(outcome.gone, pa.int64()))
                 match_index.remove_buckets(tx, entity, pa.array(outcome.emptied))
-
-
-_ROWS = pa.schema(
-    [("source_record_id", pa.int64()), ("entity", pa.string()), ("features", pa.string()), ("held", pa.string()),
-     ("keys", pa.binary())]
-)  # fmt: skip

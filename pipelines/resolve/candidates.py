@@ -6,7 +6,6 @@ The Python form of what ``deterministic`` says in SQL, for the few records aroun
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,9 @@ from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pipelines.resolve.normal_form import NormalForm
     from pipelines.resolve.rules import LinkRule, Policy
+    from pipelines.store.match_blocks import Line
 
 Names = tuple[str | None, str | None, str | None]
 """Coarse name, whole name and initial of a record."""
@@ -64,10 +65,10 @@ class Holder:
     values: Sequence[Value] = field(default_factory=tuple)
 
 
-def decode(names: Sequence[str], features: str, held: str) -> Holder:
+def decode(form: NormalForm, line: Line) -> Holder:
     """Return a record as the index holds it."""
-    values = [Value(kind, value, sure, 0, "") for kind, value, sure in held_values(held)]
-    return Holder(dict(zip(names, json.loads(features), strict=True)), values)
+    values = [Value(kind, value, sure, 0, "") for kind, value, sure in held_values(line.held)]
+    return Holder(form.row(line), values)
 
 
 def names_of(row: Mapping[str, Any]) -> Names:

@@ -19,7 +19,7 @@ from pipelines.resolve.affected import NO_STATS, Affected
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
-from pipelines.resolve.neighbours import MissingRow, Neighbours, Row
+from pipelines.resolve.neighbours import MissingRow, Neighbours
 from pipelines.resolve.scoring import prepare, score_pairs
 from pipelines.store import match_index
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.rules import Policy
     from pipelines.store import Store
+    from pipelines.store.match_blocks import Line
     from pipelines.store.match_index import IndexState
 
 KEY = ("left_id", "right_id", "kind", "rule", "judgement", "weight", "model_id")
@@ -71,7 +72,7 @@ class Outcome:
     closed: pa.Array
     stats: pa.Table
     stale_stats: pa.Table
-    rows: dict[int, Row]
+    rows: dict[int, Line]
     gone: tuple[int, ...]
     buckets: pa.Table
     emptied: Ints
@@ -83,6 +84,8 @@ def increment(given: Given, changed: pa.Array, table: pa.Table) -> Outcome | Non
 
     ``table`` is the match table of those of the ``changed`` records that are there.
     """
+    if index.fingerprint(given.policy, given.model.features) != given.state.fingerprint:
+        return None
     con = engine.connect()
     try:
         con.execute("SET preserve_insertion_order = true")
@@ -91,10 +94,7 @@ def increment(given: Given, changed: pa.Array, table: pa.Table) -> Outcome | Non
         deterministic.build_held(con, features, given.policy)
         con.execute(NO_STATS)
         finish_norm(con, features, given.policy)
-        shape = index.shape_of(con)
-        if index.fingerprint(given.model, given.policy, shape) != given.state.fingerprint:
-            return None
-        near = Neighbours(con, given.store, given.tenant_id, given.entity, given.state, features, shape)
+        near = Neighbours(con, given.store, given.tenant_id, given.entity, given.state, features)
         return _Increment(given, con, near).run(changed, table)
     except MissingRow:
         return None
