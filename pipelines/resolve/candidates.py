@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Names = tuple[str | None, str | None, str | None]
 """Coarse name, whole name and initial of a record."""
-_COMPATIBLE = 0.85
+COMPATIBLE = 0.85
 
 
 @dataclass
@@ -119,31 +119,31 @@ def _links(rule: LinkRule, me: Mapping[str, Any], value: Value, holder: Holder, 
         return False
     if rule.names != "compatible" or whole is None or other_whole is None:
         return True
-    return coarse == other_coarse or jaro_winkler(whole, other_whole) >= _COMPATIBLE
+    return coarse == other_coarse or jaro_winkler(whole, other_whole) >= COMPATIBLE
 
 
 def separated(policy: Policy, unreliable: Iterable[str], me: Holder, other: Holder) -> bool:
     """Tell whether the two hold different identifiers of a system that a party has one of."""
     mine, others = (_unique(policy, holder) for holder in (me, other))
     return any(
-        _differ(policy, system in set(unreliable), mine[system], others[system])
+        differ(policy, system in set(unreliable), mine[system], others[system])
         for system in mine.keys() & others.keys()
     )
 
 
-def _unique(policy: Policy, holder: Holder) -> dict[str, list[Value]]:
-    found: dict[str, list[Value]] = {}
+def _unique(policy: Policy, holder: Holder) -> dict[str, dict[str, bool]]:
+    found: dict[str, dict[str, bool]] = {}
     for value in holder.values:
         system = value.value.split("=", 1)[0]
         if value.kind == "identifier" and system in policy.unique_systems:
-            found.setdefault(system, []).append(value)
+            found.setdefault(system, {})[value.value] = value.verified
     return found
 
 
-def _differ(policy: Policy, doubted: bool, mine: list[Value], others: list[Value]) -> bool:
-    if {each.value for each in mine} & {each.value for each in others}:
+def differ(policy: Policy, doubted: bool, mine: Mapping[str, bool], others: Mapping[str, bool]) -> bool:
+    """Tell whether two records' values of one system (each verified or not) are those of two parties."""
+    if mine.keys() & others.keys():
         return False
-    if any(each.verified for each in mine) and any(each.verified for each in others):
+    if any(mine.values()) and any(others.values()):
         return True
-    one, two = (min(each.value for each in held) for held in (mine, others))
-    return not doubted and damerau_levenshtein(one, two) > policy.typos
+    return not doubted and damerau_levenshtein(min(mine), min(others)) > policy.typos

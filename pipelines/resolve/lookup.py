@@ -148,7 +148,9 @@ class Lookup:
             names = [names_of(known[sid].row) for sid in sids if sid in known]
             value.count([*names, mine])
             if len(sids) > HOLDERS_READ:
-                value.at_least(match_index.stats_of(self._store, self._tenant, self._entity, value.kind, value.md5))
+                asked = value.kind, value.md5
+                kept = match_index.stats_of(self._store, self._tenant, self._entity, [asked]).get(asked)
+                value.at_least(kept[1:] if kept else None)
 
     def _ranked(
         self, form: NormalForm, me: Holder, known: Mapping[int, Holder], close: set[int], linked: Mapping[int, str]

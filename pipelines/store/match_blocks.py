@@ -73,7 +73,8 @@ def _number(line: bytes) -> int:
 
 
 def _pack(text: bytes | pa.Buffer) -> bytes:
-    return _LENGTH.pack(len(text)) + _CODEC.compress(text, asbytes=True)
+    packed_text: bytes = _CODEC.compress(text, asbytes=True)
+    return _LENGTH.pack(len(text)) + packed_text
 
 
 def _unpack(block: bytes) -> bytes:

@@ -136,11 +136,17 @@ def buckets(store: Store, tenant_id: int, entity: str, numbers: pa.Array) -> pa.
 
 def few_buckets(store: Store, tenant_id: int, entity: str, numbers: Sequence[int]) -> list[bytes]:
     """Return the postings of a few buckets."""
+    return [postings for _, postings in numbered_buckets(store, tenant_id, entity, numbers)]
+
+
+def numbered_buckets(store: Store, tenant_id: int, entity: str, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+    """Return number and postings of a few buckets."""
     mine = match_bucket.c.tenant_id == tenant_id, match_bucket.c.entity == entity
+    columns = match_bucket.c.bucket, match_bucket.c.postings
     return [
-        bytes(row[0])
+        (int(row[0]), bytes(row[1]))
         for part in _parts(numbers)
-        for row in store.read(select(match_bucket.c.postings).where(*mine, match_bucket.c.bucket.in_(part)))
+        for row in store.read(select(*columns).where(*mine, match_bucket.c.bucket.in_(part)))
     ]
 
 
@@ -160,12 +166,20 @@ def known_stats(store: Store, tenant_id: int, entity: str, values: pa.Table) -> 
     return pa.concat_tables(found)
 
 
-def stats_of(store: Store, tenant_id: int, entity: str, system: str, value_hash: str) -> tuple[int, int, int] | None:
-    """Return names, spellings and initials that are kept of one value; ``None`` where one name at most holds it."""
-    mine = stats.c.tenant_id == tenant_id, stats.c.entity == entity
-    names = stats.c.names, stats.c.spellings, stats.c.initials
-    found = store.read(select(*names).where(*mine, stats.c.system == system, stats.c.value_hash == value_hash))
-    return (int(found[0][0] or 0), int(found[0][1] or 0), int(found[0][2] or 0)) if found else None
+def stats_of(
+    store: Store, tenant_id: int, entity: str, values: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+    """Return records, names, spellings and initials that are kept of a few values, by system and hash of the value.
+
+    What one name at most holds is not kept.
+    """
+    wanted, found = set(values), {}
+    for part in _parts(sorted({value for _, value in values})):
+        mine = stats.c.tenant_id == tenant_id, stats.c.entity == entity, stats.c.system.in_({s for s, _ in values})
+        for row in store.read(select(*(stats.c[n] for n in STATS)).where(*mine, stats.c.value_hash.in_(part))):
+            if (row[0], row[1]) in wanted:
+                found[row[0], row[1]] = (int(row[2]), int(row[3] or 0), int(row[4] or 0), int(row[5] or 0))
+    return found
 
 
 _STATS_SCHEMA = pa.schema([(n, pa.string() if n in ("system", "value_hash") else pa.int64()) for n in STATS])
