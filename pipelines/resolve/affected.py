@@ -9,24 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import blocking, deterministic, sql
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.finish import WITHOUT_SHARED, finish_norm
-from pipelines.resolve.index import VALUE_HASH, held_values, packed, unpacked
-from pipelines.resolve.neighbours import MissingRow, Row
+from pipelines.resolve.index import VALUE_HASH, held_values
 from pipelines.resolve.scoring import prepare, score_pairs
 from pipelines.store import match_index
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.neighbours import Neighbours
     from pipelines.resolve.rules import Policy
     from pipelines.store import Store
+    from pipelines.store.match_blocks import Line
 
 NO_STATS = """CREATE OR REPLACE TABLE identifier_stats (
     kind VARCHAR, value VARCHAR, holders BIGINT, names BIGINT, spellings BIGINT, initials BIGINT)"""
@@ -45,7 +44,7 @@ class Affected:
     ) -> None:
         self.near, self.con, self.model, self.policy = near, near.con, model, policy
         self._store, self._tenant, self._entity = store, tenant_id, entity
-        self.old: dict[int, Row] = {}
+        self.old: dict[int, Line] = {}
         self.dirty: set[int] = set()
         self.gone: set[int] = set()
         self.live: set[int] = set()
@@ -53,11 +52,11 @@ class Affected:
         self.stats = pa.table({})
         self.stale_stats = pa.table({})
 
-    def take(self, changed: Collection[int], new: dict[int, Row]) -> None:
+    def take(self, changed: Collection[int], new: dict[int, Line]) -> None:
         """Set out from the changed records: what they are now takes the place of what they were."""
         known = {sid: self.near.rows[sid] for sid in changed if sid in self.near.rows}
         self.gone = set(changed) - new.keys()
-        self.live = {sid for sid, row in new.items() if sid not in known or row[:3] != known[sid][:3]}
+        self.live = {sid for sid, row in new.items() if sid not in known or row != known[sid]}
         self.old = {sid: row for sid, row in known.items() if sid in self.gone or sid in self.live}
         for sid in self.gone:
             self.near.rows.pop(sid, None)
@@ -154,7 +153,7 @@ class Affected:
         self._unfinish()
         finish_norm(self.con, self.near.features, self.policy)
         rows = self.near.new_rows({sid: self.near.rows[sid].ref for sid in finished})
-        self.dirty = {sid for sid, row in rows.items() if sid not in before or row[1:3] != before[sid][1:3]}
+        self.dirty = {sid for sid, row in rows.items() if sid not in before or row != before[sid]}
         self.near.rows |= {sid: row for sid, row in rows.items() if sid in self.dirty}
         self.old |= {sid: row for sid, row in before.items() if sid in self.dirty}
         for sid in self.live - self.dirty:
@@ -175,24 +174,8 @@ class Affected:
     # --- blocks: which pairs are looked at -------------------------------------------------------------------------
     def move_keys(self) -> None:
         """Put the records whose row differs under their keys of now; find the blocks that became usable or unusable."""
-        self.near.load(self.dirty)
-        blocking.build_keyed(self.con, self.model.atoms, self.model.keys)
-        found = self.con.execute("SELECT sid, key FROM keyed JOIN numbered USING (rid) ORDER BY sid, key").fetchnumpy()
-        sids, keys = np.asarray(found["sid"], np.int64), np.asarray(found["key"], np.uint64)
-        for sid in self.dirty:
-            a, b = np.searchsorted(sids, [sid, sid + 1])
-            self.near.rows[sid] = self.near.rows[sid]._replace(keys=packed(keys[a:b]))
-        self.con.execute(
-            "CREATE OR REPLACE TABLE new_key (h UBIGINT, sid BIGINT); CREATE OR REPLACE TABLE old_key (h UBIGINT, sid BIGINT)"
-        )
-        self.near.insert("new_key", keys, sids)
-        left = [(unpacked(row.keys), sid) for sid, row in self.old.items() if sid in self.dirty or sid in self.gone]
-        if left:
-            self.near.insert(
-                "old_key",
-                np.concatenate([k for k, _ in left]),
-                np.repeat([s for _, s in left], [len(k) for k, _ in left]),
-            )
+        self._key_table("old_key", self.old.keys() & (self.dirty | self.gone), self.old)
+        self._key_table("new_key", self.dirty)
         self.con.execute("CREATE OR REPLACE TABLE touched_key AS SELECT h FROM new_key UNION SELECT h FROM old_key")
         self.near.reach(self.near.hashes("FROM touched_key"))
         self._count_blocks("block_before")
@@ -202,6 +185,14 @@ class Affected:
         self.con.execute(
             f"""CREATE OR REPLACE TABLE crossing AS SELECT h FROM touched_key LEFT JOIN block_before b USING (h)
             LEFT JOIN block_now n USING (h) WHERE (coalesce(b.size, 0) <= {most}) <> (coalesce(n.size, 0) <= {most})"""
+        )
+
+    def _key_table(self, name: str, ids: Collection[int], rows: Mapping[int, Line] | None = None) -> None:
+        """Create the table ``name`` (h, sid) of the blocking keys of records at hand."""
+        self.near.load(ids, rows)
+        keyed = blocking.keyed_sql(self.model.atoms, self.model.keys, "norm")
+        self.con.execute(
+            f"CREATE OR REPLACE TABLE {name} AS SELECT key AS h, sid FROM ({keyed}) JOIN numbered USING (rid)"
         )
 
     def _count_blocks(self, name: str) -> None:
@@ -259,11 +250,7 @@ class Affected:
         if not members:
             return
         self.near.fetch(members)
-        if set(members) - self.near.rows.keys():
-            raise MissingRow
-        keys = [unpacked(self.near.rows[sid].keys) for sid in members]
-        self.con.execute("CREATE OR REPLACE TABLE member_key (h UBIGINT, sid BIGINT)")
-        self.near.insert("member_key", np.concatenate(keys), np.repeat(members, [len(each) for each in keys]))
+        self._key_table("member_key", members)
         self.con.execute(
             """CREATE OR REPLACE TABLE shared_key AS SELECT a, b, x.h FROM crossing_pair
             JOIN member_key x ON x.sid = a JOIN member_key y ON y.sid = b AND y.h = x.h"""

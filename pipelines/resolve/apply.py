@@ -12,8 +12,7 @@ from pipelines.report import StageReport
 from pipelines.resolve.assigned import assigned
 from pipelines.resolve.incremental import increment, links_of
 from pipelines.resolve.index import ROWS_PER_WRITE
-from pipelines.resolve.ledger import Ledger, stats_rows
-from pipelines.resolve.read_store import read_match_table
+from pipelines.resolve.ledger import Ledger
 from pipelines.store import match_index, tables
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 LARGEST_SHARE = 0.25
 LEAST_ROWS = 1_000
+RECORDS_PER_WRITE = 5_000
+AT_ONCE = 2_000
 STAGE = "resolve"
 
 
@@ -40,8 +41,7 @@ def apply_changes(
     changed = match_index.changed_parties(store, tenant, given.entity, since)
     if len(changed) > max(LEAST_ROWS, LARGEST_SHARE * given.state.records):
         return None
-    table = read_match_table(store, tenant, given.entity, given.policy, changed)
-    outcome = increment(given, changed, table)
+    outcome = increment(given, changed.to_numpy())
     if outcome is None or outgrown(outcome.total):
         return None
     crosswalk = links_of(given, outcome)
@@ -60,13 +60,19 @@ class _Writer:
 
     def write(self, outcome: Outcome, crosswalk: dict[int, int], upto: int) -> StageReport:
         """Write everything and return the stage's report."""
+        if len(outcome.reached) + outcome.buckets.num_rows > AT_ONCE:
+            return self._write(outcome, crosswalk, upto)
+        with self._ledger.at_once():
+            return self._write(outcome, crosswalk, upto)
+
+    def _write(self, outcome: Outcome, crosswalk: dict[int, int], upto: int) -> StageReport:
         given, ledger = self._given, self._ledger
         with ledger.writing() as tx:
             match_index.set_state(tx, given.entity, replace(given.state, fingerprint=None))
         evidence = ledger.append(outcome.evidence, outcome.closed)
         assignment = self._assigned(outcome, crosswalk)
         links = ledger.write_assignment(outcome.records, crosswalk, assignment)
-        ledger.put_stats(stats_rows(outcome.stats, given.entity), outcome.stale_stats)
+        ledger.put_stats(outcome.stats, outcome.stale_stats)
         self._write_index(outcome)
         with ledger.writing() as tx:
             match_index.set_state(tx, given.entity, replace(given.state, records=outcome.total))
@@ -93,23 +99,14 @@ class _Writer:
 
     def _write_index(self, outcome: Outcome) -> None:
         entity, writing = self._given.entity, self._ledger.writing
-        listed = [
-            {"source_record_id": sid, "entity": entity, "features": row.features, "held": row.held, "keys": row.keys}
-            for sid, row in outcome.rows.items()
-        ]
-        for start in range(0, len(listed), ROWS_PER_WRITE):
+        moved = sorted([*outcome.rows, *outcome.gone])
+        for start in range(0, len(moved), RECORDS_PER_WRITE):
+            part = moved[start : start + RECORDS_PER_WRITE]
             with writing() as tx:
-                tx.upsert(tables.match_row, pa.Table.from_pylist(listed[start : start + ROWS_PER_WRITE], _ROWS))
+                match_index.put_rows(tx, entity, {one: outcome.rows.get(one) for one in part})
         for start in range(0, outcome.buckets.num_rows, ROWS_PER_WRITE):
             with writing() as tx:
                 tx.upsert(tables.match_bucket, outcome.buckets.slice(start, ROWS_PER_WRITE))
-        if outcome.gone or len(outcome.emptied):
+        if len(outcome.emptied):
             with writing() as tx:
-                match_index.remove_rows(tx, pa.array(outcome.gone, pa.int64()))
                 match_index.remove_buckets(tx, entity, pa.array(outcome.emptied))
-
-
-_ROWS = pa.schema(
-    [("source_record_id", pa.int64()), ("entity", pa.string()), ("features", pa.string()), ("held", pa.string()),
-     ("keys", pa.binary())]
-)  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.resolve import sql
+from pipelines.resolve.functions import hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,7 +157,7 @@ def _make_atoms(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...]) -> None
 def _atoms_sql(atoms: tuple[Atom, ...], source: str = "norm") -> str:
     select = []
     for atom in atoms:
-        value = f"nullif({atom.expr}, '')"
+        value = _value(atom)
         select += [
             f"hash({value}) AS {sql.quote(atom.name)}",
             f"{value} IS NOT NULL AS {sql.quote('has_' + atom.name)}",
@@ -215,6 +216,20 @@ def keyed_sql(atoms: tuple[Atom, ...], keys: tuple[tuple[str, ...], ...], source
 
 def _keyed_sql(number: int, key: Key) -> str:
     return f"SELECT hash({number}, employee, {_key_hash(key)}) AS key, rid FROM atom WHERE {_present(key)}"
+
+
+def key_parts(atoms: tuple[Atom, ...], keys: tuple[Key, ...]) -> tuple[dict[str, str], list[tuple[int, Key]]]:
+    """Return the expression of each part that the keys are made of, and the keys by number: for one record."""
+    return {atom.name: _value(atom) for atom in _used(atoms, keys)}, list(enumerate(keys))
+
+
+def key_hash(number: int, employee: bool, parts: Sequence[int]) -> int:
+    """Return the key of one record from the hashes of its parts, as ``_keyed_sql`` makes it."""
+    return hash_of(number, employee, hash_of(*parts))
+
+
+def _value(atom: Atom) -> str:
+    return f"nullif({atom.expr}, '')"
 
 
 def _used(atoms: tuple[Atom, ...], keys: tuple[Key, ...]) -> tuple[Atom, ...]:

@@ -6,7 +6,6 @@ The Python form of what ``deterministic`` says in SQL, for the few records aroun
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,13 @@ from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from pipelines.resolve.normal_form import NormalForm
     from pipelines.resolve.rules import LinkRule, Policy
+    from pipelines.store.match_blocks import Line
 
 Names = tuple[str | None, str | None, str | None]
 """Coarse name, whole name and initial of a record."""
-_COMPATIBLE = 0.85
+COMPATIBLE = 0.85
 
 
 @dataclass
@@ -64,10 +65,10 @@ class Holder:
     values: Sequence[Value] = field(default_factory=tuple)
 
 
-def decode(names: Sequence[str], features: str, held: str) -> Holder:
+def decode(form: NormalForm, line: Line) -> Holder:
     """Return a record as the index holds it."""
-    values = [Value(kind, value, sure, 0, "") for kind, value, sure in held_values(held)]
-    return Holder(dict(zip(names, json.loads(features), strict=True)), values)
+    values = [Value(kind, value, sure, 0, "") for kind, value, sure in held_values(line.held)]
+    return Holder(form.row(line), values)
 
 
 def names_of(row: Mapping[str, Any]) -> Names:
@@ -118,31 +119,31 @@ def _links(rule: LinkRule, me: Mapping[str, Any], value: Value, holder: Holder, 
         return False
     if rule.names != "compatible" or whole is None or other_whole is None:
         return True
-    return coarse == other_coarse or jaro_winkler(whole, other_whole) >= _COMPATIBLE
+    return coarse == other_coarse or jaro_winkler(whole, other_whole) >= COMPATIBLE
 
 
 def separated(policy: Policy, unreliable: Iterable[str], me: Holder, other: Holder) -> bool:
     """Tell whether the two hold different identifiers of a system that a party has one of."""
     mine, others = (_unique(policy, holder) for holder in (me, other))
     return any(
-        _differ(policy, system in set(unreliable), mine[system], others[system])
+        differ(policy, system in set(unreliable), mine[system], others[system])
         for system in mine.keys() & others.keys()
     )
 
 
-def _unique(policy: Policy, holder: Holder) -> dict[str, list[Value]]:
-    found: dict[str, list[Value]] = {}
+def _unique(policy: Policy, holder: Holder) -> dict[str, dict[str, bool]]:
+    found: dict[str, dict[str, bool]] = {}
     for value in holder.values:
         system = value.value.split("=", 1)[0]
         if value.kind == "identifier" and system in policy.unique_systems:
-            found.setdefault(system, []).append(value)
+            found.setdefault(system, {})[value.value] = value.verified
     return found
 
 
-def _differ(policy: Policy, doubted: bool, mine: list[Value], others: list[Value]) -> bool:
-    if {each.value for each in mine} & {each.value for each in others}:
+def differ(policy: Policy, doubted: bool, mine: Mapping[str, bool], others: Mapping[str, bool]) -> bool:
+    """Tell whether two records' values of one system (each verified or not) are those of two parties."""
+    if mine.keys() & others.keys():
         return False
-    if any(each.verified for each in mine) and any(each.verified for each in others):
+    if any(mine.values()) and any(others.values()):
         return True
-    one, two = (min(each.value for each in held) for held in (mine, others))
-    return not doubted and damerau_levenshtein(one, two) > policy.typos
+    return not doubted and damerau_levenshtein(min(mine), min(others)) > policy.typos

@@ -6,7 +6,6 @@ Where the match index is of the active model it is read by the records' numbers;
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import deterministic, index
-from pipelines.resolve.affected import NO_STATS
 from pipelines.resolve.engine import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
-from pipelines.resolve.match_view import match_table
+from pipelines.resolve.normal_form import NormalForm, value_hash
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.shared import coarse_name, full_name_key
 from pipelines.store import match_index
@@ -60,64 +58,46 @@ def compared(
     store: Store, tenant_id: int, entity: str, model: MatchModel, model_id: int, policy: Policy, records: Sequence[int]
 ) -> Compared:
     """Return these records as they are compared; one that takes no part is not in it."""
+    state = match_index.state(store, tenant_id, entity)
+    mark = index.fingerprint(policy, model.features)
+    if state is not None and state.model_id == model_id and state.fingerprint == mark:
+        return _from_index(store, tenant_id, entity, state, NormalForm(model, policy), records)
     con = connect()
     try:
-        state = match_index.state(store, tenant_id, entity)
-        if state is not None and state.fingerprint is not None and state.model_id == model_id:
-            shape = _shape(con, entity, model, policy)
-            if index.fingerprint(model, policy, shape) == state.fingerprint:
-                return _from_index(con, store, tenant_id, entity, state, shape, records)
         return _from_everything(con, store, tenant_id, entity, model, policy, records)
     finally:
         con.close()
 
 
-def _shape(con: duckdb.DuckDBPyConnection, entity: str, model: MatchModel, policy: Policy) -> pa.Schema:
-    """Return the columns of an index row: those that ``norm`` has whatever the records."""
-    attributes = {f.column: pa.array([], pa.string()) for f in model.features if f.kind == "attribute"}
-    con.register("match", numbered(match_table(entity, {"source_record_id": pa.array([], pa.int64()), **attributes})))
-    features = build_norm(con, entity, policy, model.features)
-    deterministic.build_held(con, features, policy)
-    con.execute(NO_STATS)
-    finish_norm(con, features, policy)
-    return index.shape_of(con)
-
-
 def _from_index(
-    con: duckdb.DuckDBPyConnection,
     store: Store,
     tenant_id: int,
     entity: str,
     state: IndexState,
-    shape: pa.Schema,
+    form: NormalForm,
     records: Sequence[int],
 ) -> Compared:
     rows, held = dict[int, "Row"](), dict[int, "Mapping[Value, bool]"]()
-    for record, features, texts in match_index.few_rows(store, tenant_id, entity, records):
-        rows[record] = dict(zip(shape.names, json.loads(features), strict=True))
-        held[record] = {(kind, value): sure for kind, value, sure in index.held_values(texts)}
+    for line in match_index.rows(store, tenant_id, entity, records):
+        rows[line.record] = form.row(line)
+        held[line.record] = {(kind, value): sure for kind, value, sure in index.held_values(line.held)}
     values = sorted({value for each in held.values() for value in each})
-    who = _holders(con, store, tenant_id, entity, state, values)
-    return Compared(rows, held, _with_names(store, tenant_id, entity, shape, who))
+    who = _holders(store, tenant_id, entity, state, values)
+    return Compared(rows, held, _with_names(store, tenant_id, entity, form, who))
 
 
 def _holders(
-    con: duckdb.DuckDBPyConnection, store: Store, tenant_id: int, entity: str, state: IndexState, values: list[Value]
+    store: Store, tenant_id: int, entity: str, state: IndexState, values: list[Value]
 ) -> dict[Value, list[int]]:
     """Return the records that hold each value, by the postings of the index."""
-    if not values:
-        return {}
-    kinds, texts = zip(*values, strict=True)
-    con.register("asked", pa.table({"kind": pa.array(kinds), "value": pa.array(texts)}))
-    hashed = con.execute(f"SELECT kind, value, {index.VALUE_HASH} AS h FROM asked").fetchall()
-    hashes = np.array([row[2] for row in hashed], np.uint64)
-    buckets = np.unique(index.bucket_of(hashes, state.bits)).tolist()
+    hashed = {value: value_hash(*value) for value in values}
+    buckets = np.unique(index.bucket_of(np.array(list(hashed.values()), np.uint64), state.bits)).tolist()
     found, holders = index.postings_of(match_index.few_buckets(store, tenant_id, entity, buckets))
-    return {(kind, value): np.unique(holders[found == np.uint64(h)]).tolist() for kind, value, h in hashed}
+    return {value: np.unique(holders[found == np.uint64(h)]).tolist() for value, h in hashed.items()}
 
 
 def _with_names(
-    store: Store, tenant_id: int, entity: str, shape: pa.Schema, who: Mapping[Value, list[int]]
+    store: Store, tenant_id: int, entity: str, form: NormalForm, who: Mapping[Value, list[int]]
 ) -> dict[Value, Holders]:
     """Count names: the store keeps the numbers of values with several; of the others the few holders are read."""
     named = {
@@ -129,10 +109,7 @@ def _with_names(
     few = sorted(
         {record for value, records in who.items() if value not in kept and len(records) > 1 for record in records}
     )
-    rows = {
-        record: dict(zip(shape.names, json.loads(features), strict=True))
-        for record, features, _ in match_index.few_rows(store, tenant_id, entity, few)
-    }
+    rows = {line.record: form.row(line) for line in match_index.rows(store, tenant_id, entity, few)}
     return {
         value: Holders(len(records), kept[value]["names"] or 1, kept[value]["spellings"] or 1)
         if value in kept

@@ -32,25 +32,16 @@ def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], 
 
 def build_held(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
     """Create ``held`` from ``norm`` and ``match``: what each record holds, whoever else holds it."""
-    con.execute(f"CREATE OR REPLACE TABLE held AS {held_sql(features, policy)}")
-
-
-def held_sql(
-    features: tuple[Feature, ...], policy: Policy, source: str = "match", lacking: tuple[str, ...] = ()
-) -> str:
-    """Select ``held`` from ``norm`` and ``match`` (or a query like it); what ``lacking`` columns would say is left out."""
     lists = [
         f"SELECT rid, '{kind}' AS kind, unnest({column}) AS value FROM norm WHERE {column} IS NOT NULL"
         for kind, column in ((feature.kind, feature.column) for feature in features if feature.kind in KINDS)
     ]
-    if "identifiers" not in lacking or not lists:
-        lists.append(_identifiers_sql(policy, source))
-    held = " UNION ALL ".join(lists)
-    if "verified" in lacking:
-        return f"SELECT rid, kind, value, false AS verified FROM ({held})"
-    return f"""SELECT h.rid, h.kind, h.value, s.rid IS NOT NULL AS verified FROM ({held}) h
-        LEFT JOIN (SELECT DISTINCT rid, kind, value FROM ({_verified_sql(source)})) s
+    held = " UNION ALL ".join([*lists, _identifiers_sql(policy)])
+    con.execute(
+        f"""CREATE OR REPLACE TABLE held AS SELECT h.rid, h.kind, h.value, s.rid IS NOT NULL AS verified FROM ({held}) h
+        LEFT JOIN (SELECT DISTINCT rid, kind, value FROM ({_verified_sql()})) s
         ON s.rid = h.rid AND s.kind = h.kind AND s.value = h.value"""
+    )
 
 
 def build_stats(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
@@ -76,16 +67,16 @@ def build_stats(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -
     con.execute("DROP TABLE shared_value")
 
 
-def _identifiers_sql(policy: Policy, source: str) -> str:
+def _identifiers_sql(policy: Policy) -> str:
     """Select the identifiers of the records, normalised one by one."""
     return f"""SELECT DISTINCT rid, 'identifier' AS kind, y AS value FROM (
-            SELECT rid, {normal("identifier", "x")} AS y FROM (SELECT rid, unnest(identifiers) AS x FROM {source})
+            SELECT rid, {normal("identifier", "x")} AS y FROM (SELECT rid, unnest(identifiers) AS x FROM match)
         ) WHERE y IS NOT NULL{not_blocked("identifier", policy)}"""
 
 
-def _verified_sql(source: str) -> str:
+def _verified_sql() -> str:
     """Select what sources have verified: ``kind=value`` or ``system=value`` in the column ``verified``."""
-    exploded = f"(SELECT rid, unnest(verified) AS q FROM {source})"
+    exploded = "(SELECT rid, unnest(verified) AS q FROM match)"
     mine = [
         f"""SELECT rid, '{kind}' AS kind, {normal(kind, f"substr(q, {len(kind) + 2})")} AS value
         FROM {exploded} WHERE starts_with(q, '{kind}=')"""

@@ -78,33 +78,42 @@ def build_norm(
     columns = [row[0] for row in con.execute("DESCRIBE match").fetchall()]
     filled = _filled(con, columns)
     features = known or tuple(_features(entity, columns, filled, policy, _systems(con, policy)))
-    con.execute(f"CREATE OR REPLACE TABLE norm AS {norm_sql(features, columns, filled)}")
-    if any(feature.column == "family" for feature in features):
-        con.execute(
-            f"""CREATE OR REPLACE TABLE sound AS SELECT family, {sql.phonetic("family")} AS family_sound
-            FROM (SELECT DISTINCT family FROM norm WHERE family IS NOT NULL)"""
-        )
+    con.execute(f"CREATE OR REPLACE TABLE norm AS {_norm_sql(features, columns, filled)}")
+    make_sound(con, features, "norm")
     return features
 
 
-def norm_sql(features: tuple[Feature, ...], columns: list[str], filled: set[str], source: str = "match") -> str:
-    """Select ``norm`` from ``match`` (or a query like it): what each record says by itself."""
-    select = ",\n".join(f"{_expr(feature, columns)} AS {sql.quote(feature.column)}" for feature in features)
+def make_sound(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], source: str) -> None:
+    """Create ``sound``, where people are compared: the sound key of each family name in a table like ``norm``."""
+    if any(feature.column == "family" for feature in features):
+        con.execute(
+            f"""CREATE OR REPLACE TABLE sound AS SELECT family, {sql.phonetic("family")} AS family_sound
+            FROM (SELECT DISTINCT family FROM {source} WHERE family IS NOT NULL)"""
+        )
+
+
+def _norm_sql(features: tuple[Feature, ...], columns: list[str], filled: set[str]) -> str:
+    exprs = norm_exprs(features, columns)
+    select = ",\n".join(f"{expr} AS {sql.quote(column)}" for column, expr in exprs.items())
     return f"""SELECT rid, is_stub, (role_class = 'employee') AS employee, {select or "NULL AS nothing"}
-        FROM (SELECT *, {_cleaned(filled)} FROM {source})"""
+        FROM (SELECT *, {_cleaned(filled)} FROM match)"""
 
 
-def _expr(feature: Feature, columns: list[str]) -> str:
-    """Return a feature's expression; a plain attribute that these records do not have is NULL."""
-    lacking = feature.kind == "attribute" and feature.column not in columns
-    return "NULL::VARCHAR" if lacking else feature.expr
+def norm_exprs(features: tuple[Feature, ...], columns: list[str] | None = None) -> dict[str, str]:
+    """Return the expression of each feature's column; a plain attribute that these ``columns`` do not have is NULL."""
+    lacking = {f.column for f in features if columns is not None and f.kind == "attribute" and f.column not in columns}
+    return {f.column: "NULL::VARCHAR" if f.column in lacking else f.expr for f in features}
+
+
+def cleaned_exprs() -> dict[str, str]:
+    """Return the expressions of person names in normal form, made once for all the features that are made of them."""
+    return {f"~{name}": _clean_name(name) for name in _PERSON_NAMES}
 
 
 def _cleaned(filled: set[str]) -> str:
-    """Person names in normal form, once for all the features that are made of them."""
     return ", ".join(
-        f"{_clean_name(name) if name in filled else 'NULL::VARCHAR'} AS {sql.quote('~' + name)}"
-        for name in _PERSON_NAMES
+        f"{expr if name[1:] in filled else 'NULL::VARCHAR'} AS {sql.quote(name)}"
+        for name, expr in cleaned_exprs().items()
     )
 
 

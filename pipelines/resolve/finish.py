@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,6 +13,8 @@ from pipelines.resolve.guards import OWN
 from pipelines.resolve.short_forms import FORMS, full_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import duckdb
 
     from pipelines.resolve.features import Feature
@@ -29,41 +33,45 @@ def finish_norm(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], p
     lists = [feature for feature in features if feature.kind in WITHOUT_SHARED]
     for feature in lists:
         con.execute(_reduced_sql(feature, policy.shared_value_names))
-    if any(f.column == "given" for f in features):
-        con.register("short_form", short_form_table())
-    con.execute(f"CREATE TABLE finished AS {finished_sql(features)}")
-    con.unregister("short_form")
+    with short_forms(con):
+        con.execute(f"CREATE TABLE finished AS {_finished_sql(features)}")
     con.execute("DROP TABLE norm; ALTER TABLE finished RENAME TO norm")
     for feature in lists:
         con.execute(f"DROP TABLE reduced_{feature.column}")
 
 
-def short_form_table() -> pa.Table:
-    """Return the names that a given name may be short for: the table ``short_form``."""
+@contextmanager
+def short_forms(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Offer the names that a given name may be short for as the table ``short_form``."""
+    con.register("short_form", _short_form_table())
+    try:
+        yield
+    finally:
+        con.unregister("short_form")
+
+
+@cache
+def _short_form_table() -> pa.Table:
     return pa.table({"given": list(full_names()), FORMS: [list(x) for x in full_names().values()]})
 
 
-def finished_sql(features: tuple[Feature, ...]) -> str:
+def _finished_sql(features: tuple[Feature, ...]) -> str:
     """Select the last form of ``norm`` from itself, ``sound``, ``short_form`` and ``reduced_…`` of each list."""
     lists = [feature for feature in features if feature.kind in WITHOUT_SHARED]
     kept = ", ".join(f"{_kept(f.column, 'kept')} AS {f.column}" for f in lists)
     own = "".join(f"{_kept(f.column, 'own')} AS {OWN[f.column]}, " for f in lists if f.column in OWN)
     joins = " ".join(f"LEFT JOIN reduced_{f.column} ON reduced_{f.column}.rid = norm.rid" for f in lists)
+    return derived_sql(features, f"(SELECT {own} norm.* {f'REPLACE ({kept})' if kept else ''} FROM norm {joins})")
+
+
+def derived_sql(features: tuple[Feature, ...], source: str) -> str:
+    """Select the rows of ``source`` with all the columns that are made of others, ``sound`` and ``short_form``."""
     columns = {f.column for f in features}
     several = [f.column for f in features if f.kind in _LISTS]
-    streets = [f.column for f in features if f.kind == "street"]
-    derived = "LEFT JOIN sound USING (family)" if "family" in columns else ""
-    derived += " LEFT JOIN short_form USING (given)" if "given" in columns else ""
-    return f"""SELECT *, {", ".join([*_parts(columns, streets), *_singles(several, columns)])} FROM (
-            SELECT {own} norm.* {f"REPLACE ({kept})" if kept else ""} FROM norm {joins}) {derived}"""
-
-
-def add_singles(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
-    """Add to a ``norm`` that was loaded from the index the columns that only compare lists of one value."""
-    columns = {f.column for f in features}
-    added = ", ".join(_singles([f.column for f in features if f.kind in _LISTS], columns))
-    con.execute(f"CREATE TABLE finished AS SELECT *, {added} FROM norm")
-    con.execute("DROP TABLE norm; ALTER TABLE finished RENAME TO norm")
+    parts = [f"{expr} AS {name}" for name, expr in part_exprs(features).items()]
+    joined = "LEFT JOIN sound USING (family)" if "family" in columns else ""
+    joined += " LEFT JOIN short_form USING (given)" if "given" in columns else ""
+    return f"SELECT *, {', '.join([*parts, *_singles(several, columns)])} FROM {source} {joined}"
 
 
 def _reduced_sql(feature: Feature, limit: int) -> str:
@@ -81,24 +89,24 @@ def _kept(column: str, part: str) -> str:
     return f"CASE WHEN reduced_{column}.rid IS NULL THEN norm.{column} ELSE reduced_{column}.{part} END"
 
 
-def _parts(columns: set[str], streets: list[str]) -> list[str]:
-    """Columns that are made of others, so that they are made once per record and not once per pair."""
-    parts = [f"regexp_extract({street}, '[0-9]+') AS {street}_number" for street in streets]
+def part_exprs(features: tuple[Feature, ...]) -> dict[str, str]:
+    """Return the columns that are made of others, so that they are made once per record and not once per pair."""
+    columns = {f.column for f in features}
+    parts = {f"{f.column}_number": f"regexp_extract({f.column}, '[0-9]+')" for f in features if f.kind == "street"}
     if "emails" in columns:
         named = "list_filter(emails, lambda e: contains(split_part(e, '@', 1), given))"
-        long_enough = "length(given) >= 3" if "given" in columns else "false"
-        parts += [
-            "emails[1] AS emails_first",
-            "split_part(emails[1], '@', 1) AS emails_user",
-            "regexp_replace(split_part(emails[1], '@', 1), '[^0-9]+', '', 'g') AS emails_digits",
-            f"CASE WHEN {long_enough} THEN {named} WHEN emails IS NOT NULL THEN [] END AS emails_named"
+        parts |= {
+            "emails_first": "emails[1]",
+            "emails_user": "split_part(emails[1], '@', 1)",
+            "emails_digits": "regexp_replace(split_part(emails[1], '@', 1), '[^0-9]+', '', 'g')",
+            "emails_named": f"CASE WHEN length(given) >= 3 THEN {named} WHEN emails IS NOT NULL THEN [] END"
             if "given" in columns
-            else "CASE WHEN emails IS NOT NULL THEN []::VARCHAR[] END AS emails_named",
-        ]
+            else "CASE WHEN emails IS NOT NULL THEN []::VARCHAR[] END",
+        }
     if "phones" in columns:
-        parts.append("phones[1] AS phones_first")
+        parts["phones_first"] = "phones[1]"
     if "org_words" in columns:
-        parts.append("string_split(org_words, ' ') AS org_words_list")
+        parts["org_words_list"] = "string_split(org_words, ' ')"
     return parts
 
 

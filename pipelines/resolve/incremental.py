@@ -2,37 +2,35 @@
 
 It computes what a full run would, for a part: a set of records that no edge leaves, before or after. The partition is
 decided component by component, so the part's is the whole's; evidence, ids and statistics are differences in both.
+What the records change is worked out by statements (``set_based``) or, of few, in Python (``few``): the same steps.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.resolve import cluster, deterministic, engine, index
-from pipelines.resolve.affected import NO_STATS, Affected
-from pipelines.resolve.compiled import compile_model
-from pipelines.resolve.features import build_norm, numbered
-from pipelines.resolve.finish import finish_norm
-from pipelines.resolve.neighbours import MissingRow, Neighbours, Row
-from pipelines.resolve.scoring import prepare, score_pairs
+from pipelines.resolve import cluster, index
+from pipelines.resolve.few import Few
+from pipelines.resolve.few_records import TooMany, rounded
+from pipelines.resolve.neighbours import MissingRow
+from pipelines.resolve.set_based import SetBased
 from pipelines.store import match_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import duckdb
 
     from pipelines.resolve.cluster import Ints
     from pipelines.resolve.decisions import Constraints
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.rules import Policy
     from pipelines.store import Store
+    from pipelines.store.match_blocks import Line
     from pipelines.store.match_index import IndexState
 
 KEY = ("left_id", "right_id", "kind", "rule", "judgement", "weight", "model_id")
@@ -40,8 +38,11 @@ _EVIDENCE = pa.schema(
     [(name, pa.string() if name in ("kind", "rule", "judgement") else pa.int64()) for name in KEY]
 ).set(5, pa.field("weight", pa.float64()))
 _ROUNDING = 0.001
+FEW = 8
+"""So many changed records are worked out in Python; for more, statements cost less."""
 Statement = tuple[Any, ...]
 """A row of evidence in the order of ``KEY``."""
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,48 @@ class Given:
     decided: set[int] = field(default_factory=set)
 
 
+class Work(Protocol):
+    """What changed records change of others, after ``work_out``.
+
+    ``old`` are lines before; ``dirty`` are all records whose line differs, ``gone`` those that left, ``live`` the changed
+    ones that are there, ``linked`` those whose deterministic links were decided anew; ``stats`` and ``stale_stats`` are
+    what the statistics table must be told.
+    """
+
+    old: dict[int, Line]
+    dirty: set[int]
+    gone: set[int]
+    live: set[int]
+    linked: set[int]
+    stats: pa.Table
+    stale_stats: pa.Table
+
+    @property
+    def rows(self) -> dict[int, Line]:
+        """The lines at hand, as they are now."""
+
+    def work_out(self, changed: Ints, floor: float) -> None:
+        """Work out what the changed records change of others; pairs below the weight ``floor`` are left out."""
+
+    def scored(self) -> list[tuple[int, int, float]]:
+        """Return the scored pairs: those with a record that differs, or of a block that crossed the limit."""
+
+    def links(self) -> list[tuple[int, int, str]]:
+        """Return the deterministic links among ``linked``."""
+
+    def crossing(self) -> set[Pair]:
+        """Return the unchanged pairs whose block became usable or unusable."""
+
+    def fetch(self, ids: Iterable[int]) -> None:
+        """Read the lines of these records; a record may have none."""
+
+    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Pair]]:
+        """Decide these records anew as a full run would; return them, their clusters, and pairs that contradict."""
+
+    def buckets(self) -> tuple[pa.Table, Ints]:
+        """Return the buckets whose postings moved, and the numbers of those that are empty now."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What is to be written: evidence that came and went, the partition of the records reached, and the index's rows."""
@@ -71,63 +114,46 @@ class Outcome:
     closed: pa.Array
     stats: pa.Table
     stale_stats: pa.Table
-    rows: dict[int, Row]
+    rows: dict[int, Line]
     gone: tuple[int, ...]
     buckets: pa.Table
     emptied: Ints
     total: int
 
 
-def increment(given: Given, changed: pa.Array, table: pa.Table) -> Outcome | None:
-    """Return what the changed records change; ``None`` where the index is not of this model and cannot tell.
-
-    ``table`` is the match table of those of the ``changed`` records that are there.
-    """
-    con = engine.connect()
+def increment(given: Given, changed: Ints) -> Outcome | None:
+    """Return what the changed records change; ``None`` where the index is not of this model and cannot tell."""
+    if index.fingerprint(given.policy, given.model.features) != given.state.fingerprint:
+        return None
     try:
-        con.execute("SET preserve_insertion_order = true")
-        con.register("match", numbered(table))
-        features = build_norm(con, given.entity, given.policy, given.model.features)
-        deterministic.build_held(con, features, given.policy)
-        con.execute(NO_STATS)
-        finish_norm(con, features, given.policy)
-        shape = index.shape_of(con)
-        if index.fingerprint(given.model, given.policy, shape) != given.state.fingerprint:
-            return None
-        near = Neighbours(con, given.store, given.tenant_id, given.entity, given.state, features, shape)
-        return _Increment(given, con, near).run(changed, table)
+        if len(changed) <= FEW:
+            try:
+                return _Increment(given, Few(given)).run(changed)
+            except TooMany:
+                pass
+        with SetBased(given) as work:
+            return _Increment(given, work).run(changed)
     except MissingRow:
         return None
-    finally:
-        con.close()
 
 
 class _Increment:
-    """One increment on its connection."""
+    """One increment: evidence, the part that it reaches, and what is to be written."""
 
-    def __init__(self, given: Given, con: duckdb.DuckDBPyConnection, near: Neighbours) -> None:
-        self.given, self.con, self.near = given, con, near
-        self.affected = Affected(near, given.store, given.tenant_id, given.entity, given.model, given.policy)
+    def __init__(self, given: Given, work: Work) -> None:
+        self.given, self.work = given, work
         self.linking = cluster.accepted_from(given.model.threshold) - _ROUNDING
         self.open: dict[int, Statement] = {}
 
-    def run(self, changed: pa.Array, table: pa.Table) -> Outcome:
+    def run(self, changed: Ints) -> Outcome:
         """Work out the consequences, step by step."""
-        ids = changed.to_pylist()
-        self.near.fetch(ids)
-        self.con.execute("CREATE OR REPLACE TABLE numbered AS SELECT rid, source_record_id AS sid FROM match")
-        refs = dict(zip(table["source_record_id"].to_pylist(), table["source_ref"].to_pylist(), strict=True))
-        self.affected.take(ids, self.near.new_rows(refs))
-        self.affected.count_values()
-        self.affected.move_keys()
-        self.affected.score(self._floor() - _ROUNDING)
-        self.affected.link()
+        self.work.work_out(changed, self._floor() - _ROUNDING)
         new, stale = self._pair_evidence()
         added, removed = self._difference(new, stale)
         reached = self._closure(added, removed)
-        records, labels = self._partition(reached, added, removed)
-        more_added, more_removed = self._difference(*self._cluster_evidence(reached, records))
-        return self._outcome(len(ids), records, labels, reached, added + more_added, removed | more_removed)
+        records, labels, against = self._partition(reached, added, removed)
+        more_added, more_removed = self._difference(*self._cluster_evidence(reached, records, against))
+        return self._outcome(len(changed), records, labels, reached, added + more_added, removed | more_removed)
 
     def _floor(self) -> float:
         return math.log2(self.given.policy.ledger_floor / (1 - self.given.policy.ledger_floor))
@@ -135,28 +161,34 @@ class _Increment:
     # --- evidence about pairs --------------------------------------------------------------------------------------
     def _pair_evidence(self) -> tuple[list[Statement], set[int]]:
         """Return the evidence that pairs give now, and the numbers of all open evidence about the same pairs."""
-        model, affected = self.given.model, self.affected
-        scored = self.con.execute(
-            f"""SELECT l, r, 'scored', NULL::VARCHAR, CASE WHEN round(weight, 6) >= {model.threshold!r}
-            THEN 'positive' ELSE 'unsure' END, round(weight, 3), {self.given.model_id:d}::BIGINT
-            FROM found WHERE round(weight, 6) >= {self._floor()!r}"""
-        ).fetchall()
-        links = self.con.execute(
-            "SELECT l, r, 'deterministic', rule, 'positive', NULL::DOUBLE, NULL::BIGINT FROM link_found"
-        ).fetchall()
-        crossing = set(self.con.execute("SELECT a, b FROM crossing_pair").fetchall())
-        moved, decided = affected.dirty | affected.gone, affected.live | affected.gone
-        self._read_open(moved | decided | affected.linked | {end for pair in crossing for end in pair})
+        work, floor, threshold, model = self.work, self._floor(), self.given.model.threshold, self.given.model_id
+        new: list[Statement] = [
+            (
+                one,
+                other,
+                "scored",
+                None,
+                "positive" if rounded(weight, 6) >= threshold else "unsure",
+                rounded(weight, 3),
+                model,
+            )
+            for one, other, weight in work.scored()
+            if rounded(weight, 6) >= floor
+        ]
+        new += [(one, other, "deterministic", rule, "positive", None, None) for one, other, rule in work.links()]
+        crossing = work.crossing()
+        moved, decided = work.dirty | work.gone, work.live | work.gone
+        self._read_open(moved | decided | work.linked | {end for pair in crossing for end in pair})
         stale = set()
         for number, (left, right, kind, rule, *_) in self.open.items():
             if kind == "scored":
                 about = left in moved or right in moved or (min(left, right), max(left, right)) in crossing
             else:
-                both = left in affected.linked and right in affected.linked
+                both = left in work.linked and right in work.linked
                 about = _is_link(kind, rule) and (both or left in decided or right in decided)
             if about:
                 stale.add(number)
-        return scored + links, stale
+        return new, stale
 
     def _read_open(self, ids: Iterable[int]) -> list[Statement]:
         """Read the open evidence that touches these records; return its rows."""
@@ -179,7 +211,7 @@ class _Increment:
             near.setdefault(left, set()).add(right)
             near.setdefault(right, set()).add(left)
         ends = {end for number in removed for end in self.open[number][:2]}
-        seeds = self.affected.dirty | self.affected.live | self.affected.gone | self.given.decided | ends
+        seeds = self.work.dirty | self.work.live | self.work.gone | self.given.decided | ends
         reached: set[int] = set()
         frontier = seeds | {end for row in added for end in row[:2]}
         while frontier:
@@ -193,41 +225,28 @@ class _Increment:
         """Tell whether evidence may hold two records in one cluster; what a person said always counts."""
         return row[2] != "scored" or float(row[5]) >= self.linking
 
-    def _partition(self, reached: set[int], added: list[Statement], removed: set[int]) -> tuple[Ints, Ints]:
-        """Decide the reached records anew, as a full run would; leaves ``conflict``."""
-        self.near.fetch(reached)
-        order = self.near.load(sid for sid in reached if sid in self.near.rows)
-        row = {sid: rid for rid, sid in enumerate(order)}
-        rows = [*added, *(row for number, row in self.open.items() if number not in removed)]
-        pairs: dict[str, set[tuple[int, ...]]] = {"pair": set(), "link": set()}
-        for left, right, kind, rule, *rest in rows:
-            if left in row and right in row and self._connects((left, right, kind, rule, *rest)):
-                ends = (min(row[left], row[right]), max(row[left], row[right]))
+    def _partition(self, reached: set[int], added: list[Statement], removed: set[int]) -> tuple[Ints, Ints, list[Pair]]:
+        """Decide the reached records anew, as a full run would."""
+        self.work.fetch(reached)
+        here = {sid for sid in reached if sid in self.work.rows}
+        pairs: set[Pair] = set()
+        links: set[Pair] = set()
+        for row in [*added, *(row for number, row in self.open.items() if number not in removed)]:
+            left, right, kind, rule = row[:4]
+            if left in here and right in here and self._connects(row):
                 if kind == "scored":
-                    pairs["pair"].add(ends)
+                    pairs.add((left, right))
                 elif _is_link(kind, rule):
-                    pairs["link"].add(ends)
-        for name, found in pairs.items():
-            self._edge_table(name, sorted(found))
-        compiled = compile_model(self.given.model)
-        prepare(self.con, compiled)
-        score_pairs(self.con, compiled, "pair", "scored", None)
-        records = np.array(order, np.int64)
-        decided = self.given.constraints.over(records)
-        return records, engine.partition_of(self.con, self.given.model, self.given.policy, decided)
+                    links.add((left, right))
+        return self.work.partition(here, pairs, links)
 
-    def _edge_table(self, name: str, edges: list[tuple[int, ...]]) -> None:
-        l, r = zip(*edges, strict=True) if edges else ((), ())  # noqa: E741
-        self.con.register("edges", pa.table({"l": pa.array(l, pa.int32()), "r": pa.array(r, pa.int32())}))
-        self.con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM edges")
-        self.con.unregister("edges")
-
-    def _cluster_evidence(self, reached: set[int], records: Ints) -> tuple[list[Statement], set[int]]:
+    def _cluster_evidence(
+        self, reached: set[int], records: Ints, against: list[Pair]
+    ) -> tuple[list[Statement], set[int]]:
         """Return what clusters and people say about the reached records now, and the open evidence of that kind."""
-        found = self.con.execute(
-            """SELECT x.sid, y.sid, 'deterministic', 'unique_identifier', 'negative', NULL::DOUBLE, NULL::BIGINT
-            FROM conflict JOIN numbered x ON x.rid = l JOIN numbered y ON y.rid = r"""
-        ).fetchall()
+        found: list[Statement] = [
+            (*pair, "deterministic", "unique_identifier", "negative", None, None) for pair in against
+        ]
         said = self.given.constraints.evidence(records).to_pylist()
         found += [(*(row[name] for name in KEY[:-1]), None) for row in said]
         stale = {
@@ -247,9 +266,9 @@ class _Increment:
         added: list[Statement],
         closed: set[int],
     ) -> Outcome:
-        affected = self.affected
-        buckets, emptied = self._buckets()
-        new = sum(sid not in affected.old for sid in affected.dirty)
+        work = self.work
+        buckets, emptied = work.buckets()
+        new = sum(sid not in work.old for sid in work.dirty)
         ordered = sorted(added, key=lambda row: (row[0], row[1], row[2], row[3] or ""))
         return Outcome(
             read=read,
@@ -258,25 +277,14 @@ class _Increment:
             reached=np.array(sorted(reached), np.int64),
             evidence=pa.Table.from_pylist([dict(zip(KEY, row, strict=True)) for row in ordered], _EVIDENCE),
             closed=pa.array(sorted(closed), pa.int64()),
-            stats=affected.stats,
-            stale_stats=affected.stale_stats,
-            rows={sid: self.near.rows[sid] for sid in sorted(affected.dirty)},
-            gone=tuple(sorted(affected.gone)),
+            stats=work.stats,
+            stale_stats=work.stale_stats,
+            rows={sid: work.rows[sid] for sid in sorted(work.dirty)},
+            gone=tuple(sorted(work.gone)),
             buckets=buckets,
             emptied=emptied,
-            total=self.given.state.records + new - len(affected.gone & affected.old.keys()),
+            total=self.given.state.records + new - len(work.gone & work.old.keys()),
         )
-
-    def _buckets(self) -> tuple[pa.Table, Ints]:
-        """Return the buckets whose postings moved, and the numbers of those that are empty now."""
-        keys = self.near.hashes("SELECT h FROM moved UNION SELECT h FROM placed")
-        numbers = np.unique(index.bucket_of(keys, self.near.bits))
-        found = self.con.execute("SELECT h, sid FROM posting ORDER BY h, sid").fetchnumpy()
-        h, sid = np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)
-        mine = np.isin(index.bucket_of(h, self.near.bits), numbers)
-        rows = index.bucket_rows(self.given.entity, h[mine], sid[mine], self.near.bits)
-        left = rows["bucket"].to_numpy()
-        return rows, np.setdiff1d(numbers, left)
 
 
 def _is_link(kind: object, rule: object) -> bool:

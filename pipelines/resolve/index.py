@@ -1,7 +1,8 @@
 """The match index: each record as it is compared, and from every key of it to all records that have that key.
 
-A record's row holds its columns of ``norm`` and what it holds, both as JSON; the postings hold its blocking keys and the
-hashes of its values. Both are what a full run found, so that a few changed records can be decided upon without the others.
+A record's line holds its columns of ``norm`` and what it holds; the postings hold its blocking keys and the hashes of its
+values. Both are what a full run found, so that a few changed records can be decided upon without the others. A record's
+keys are not kept beside it: they follow from its line.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -17,14 +18,16 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import finish, sql
-from pipelines.resolve.agreement import ONE
 from pipelines.resolve.blocking import EVERY_PAIR
 from pipelines.resolve.deterministic import KINDS
+from pipelines.resolve.features import make_sound
+from pipelines.resolve.guards import OWN
 from pipelines.store import match_index, tables
+from pipelines.store.match_blocks import BLOCK_BITS, packed
 from pipelines.store.match_index import IndexState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -33,17 +36,21 @@ if TYPE_CHECKING:
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.rules import Policy
     from pipelines.store import WriteTransaction
+    from pipelines.store.match_blocks import Line
 
     Hashes = NDArray[np.uint64]
     Ids = NDArray[np.int64]
     Writing = Callable[[], AbstractContextManager[WriteTransaction]]
 
-FORMAT = 1
-PER_BUCKET = 32
+FORMAT = 2
+PER_BUCKET = 128
 POSTING_BYTES = 16
 ROWS_PER_WRITE = 20_000
+_WORD = 64
+BLOCKS_PER_WRITE = 2_000
+BUCKETS_AT_ONCE = 1 << 15
 VALUE_HASH = "hash('value', kind, value)"
-_NOT_KEPT = ("rid", "several")
+_FLAGS = ("is_stub", "employee")
 
 
 def is_indexed(model: MatchModel) -> bool:
@@ -51,49 +58,51 @@ def is_indexed(model: MatchModel) -> bool:
     return EVERY_PAIR not in model.keys
 
 
-def fingerprint(model: MatchModel, policy: Policy, shape: pa.Schema) -> str:
-    """Return the name of what an index depends on; another one means that it is to be written anew."""
-    policy_text = json.dumps(policy.__dict__, sort_keys=True, default=repr)
-    columns = [f"{field.name} {field.type}" for field in shape]
-    parts = (str(FORMAT), duckdb.__version__, model.to_json(), policy_text, *columns)
+def fingerprint(policy: Policy, features: tuple[Feature, ...]) -> str:
+    """Return the name of what an index of a model depends on; another one means that it is to be written anew.
+
+    The model is named beside it by its number: what a number stands for never changes.
+    """
+    policy_text = json.dumps(asdict(policy), sort_keys=True, default=sorted)  # a set's own order differs by process
+    columns = [f"{field.name} {field.type}" for field in line_schema(features)]
+    parts = (str(FORMAT), duckdb.__version__, policy_text, *columns)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def shape_of(con: duckdb.DuckDBPyConnection, table: str = "norm") -> pa.Schema:
-    """Return the columns of ``norm`` (or a table like it) that a row of the index holds, in their order."""
-    full = con.execute(f"SELECT * FROM {table} LIMIT 0").to_arrow_table().schema
-    return pa.schema([field for field in full if field.name not in _NOT_KEPT and not field.name.endswith(ONE)])
+def line_schema(features: tuple[Feature, ...]) -> pa.Schema:
+    """Return the columns of ``norm`` that a line holds, in their order; what is made of these is made again."""
+    own = [OWN[f.column] for f in features if f.column in OWN and f.kind in finish.WITHOUT_SHARED]
+    lists = {*own, *(f.column for f in features if f.kind in KINDS)}
+    names = [*own, *_FLAGS, *(f.column for f in features)]
+    return pa.schema([(name, _kind(name, lists)) for name in names])
 
 
-def rows_sql(shape: pa.Schema) -> str:
-    """Select rid, features and held of every record of ``norm``, as texts that are equal where the records are."""
+def _kind(name: str, lists: set[str]) -> pa.DataType:
+    return pa.bool_() if name in _FLAGS else pa.list_(pa.string()) if name in lists else pa.string()
+
+
+def rows_sql(features: tuple[Feature, ...]) -> str:
+    """Select rid, features and held of every record of ``norm``, as JSON."""
     kinds = " ".join(f"WHEN '{kind}' THEN '{number}'" for number, kind in enumerate(KINDS))
-    columns = ", ".join(sql.quote(name) for name in shape.names)
+    columns = ", ".join(sql.quote(name) for name in line_schema(features).names)
     return f"""SELECT n.rid, json_array({columns})::VARCHAR AS features, coalesce(h.held, '[]') AS held
         FROM norm n LEFT JOIN (
             SELECT rid, to_json(list_sort(list(CASE kind {kinds} END || verified::INTEGER || value)))::VARCHAR AS held
             FROM held GROUP BY rid) h ON h.rid = n.rid"""
 
 
-def load_rows(
-    con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], shape: pa.Schema, rows: Iterable[tuple[str, str]]
-) -> None:
-    """Create ``norm``, ``held`` and ``sound`` from (features, held) of records in the order of source_ref: rid 0, 1 and so on."""
-    listed = list(rows)
-    records = json.loads(f"[{','.join(row[0] for row in listed)}]")
-    columns: list[Any] = list(zip(*records, strict=True)) if records else [[] for _ in shape]
+def load_rows(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], lines: Sequence[Line]) -> None:
+    """Create ``norm``, ``held`` and ``sound`` from the lines of records in the order of source_ref: rid 0, 1 and so on."""
+    shape = line_schema(features)
+    columns: list[Any] = list(zip(*(line.features for line in lines), strict=True)) if lines else [[] for _ in shape]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, shape, strict=True)]
-    numbers = pa.array(np.arange(len(listed), dtype=np.int32))
+    numbers = pa.array(np.arange(len(lines), dtype=np.int32))
     con.register("rows", pa.table([numbers, *arrays], schema=pa.schema([pa.field("rid", pa.int32()), *shape])))
-    con.execute("CREATE OR REPLACE TABLE norm AS SELECT * FROM rows")
+    make_sound(con, features, "rows")
+    with finish.short_forms(con):
+        con.execute(f"CREATE OR REPLACE TABLE norm AS {finish.derived_sql(features, 'rows')}")
     con.unregister("rows")
-    finish.add_singles(con, features)
-    _load_held(con, json.loads(f"[{','.join(row[1] for row in listed)}]"))
-    if any(feature.column == "family" for feature in features):
-        con.execute(
-            """CREATE OR REPLACE TABLE sound AS SELECT DISTINCT family, family_sound FROM norm
-            WHERE family IS NOT NULL"""
-        )
+    _load_held(con, [line.held for line in lines])
 
 
 def _load_held(con: duckdb.DuckDBPyConnection, held: list[list[str]]) -> None:
@@ -108,19 +117,14 @@ def _load_held(con: duckdb.DuckDBPyConnection, held: list[list[str]]) -> None:
     con.unregister("values_held")
 
 
-def held_values(text: str) -> list[tuple[str, str, bool]]:
+def held_values(held: Iterable[str]) -> list[tuple[str, str, bool]]:
     """Return kind, value and whether it is verified of what a record holds."""
-    return [(KINDS[int(value[0])], value[2:], value[1] == "1") for value in json.loads(text)]
+    return [(KINDS[int(value[0])], value[2:], value[1] == "1") for value in held]
 
 
-def packed(keys: Hashes) -> bytes:
-    """Return a record's keys as bytes."""
-    return np.sort(keys).astype("<u8").tobytes()
-
-
-def unpacked(keys: bytes) -> Hashes:
-    """Return a record's keys."""
-    return np.frombuffer(keys, "<u8").astype(np.uint64)
+def written_held(held: Iterable[tuple[str, str, bool]]) -> list[str]:
+    """Return what a record holds as its line has it."""
+    return sorted(f"{KINDS.index(kind)}{sure:d}{value}" for kind, value, sure in held)
 
 
 def bucket_of(hashes: Hashes, bits: int) -> Ids:
@@ -135,16 +139,39 @@ def postings_of(buckets: Iterable[bytes]) -> tuple[Hashes, Ids]:
 
 
 def bucket_rows(entity: str, hashes: Hashes, records: Ids, bits: int) -> pa.Table:
-    """Return the buckets of postings that are sorted by hash and record."""
-    pairs = np.column_stack((hashes.astype("<u8"), records.astype("<u8")))
-    numbers, starts = np.unique(bucket_of(hashes, bits), return_index=True)
+    """Return the buckets of postings, however these are ordered."""
+    order, numbers = in_buckets(hashes, bits)
+    pairs = np.empty((len(hashes), 2), "<u8")
+    pairs[:, 0], pairs[:, 1] = hashes[order], records[order]
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     ends = np.append(starts, len(hashes)).astype(np.int64) * POSTING_BYTES
     blobs = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(numbers), [None, pa.py_buffer(ends), pa.py_buffer(np.ascontiguousarray(pairs))]
+        pa.large_binary(), len(starts), [None, pa.py_buffer(ends), pa.py_buffer(pairs)]
     )
     return pa.table(
-        {"entity": pa.repeat(pa.scalar(entity), len(numbers)), "bucket": numbers, "postings": blobs.cast(pa.binary())}
+        {
+            "entity": pa.repeat(pa.scalar(entity), len(starts)),
+            "bucket": numbers[starts],
+            "postings": blobs.cast(pa.binary()),
+        }
     )
+
+
+def in_buckets(hashes: Hashes, bits: int) -> tuple[Ids, Ids]:
+    """Return the order in which the postings of each bucket stand together, and their buckets in this order.
+
+    Bucket and place are sorted as one number, which costs a quarter of sorting places by hash.
+    """
+    places = max(1, len(hashes)).bit_length()
+    if bits + places > _WORD:
+        order = np.argsort(hashes, kind="stable")
+        return order, bucket_of(hashes[order], bits)
+    numbers = np.arange(len(hashes), dtype=np.uint64)
+    if bits:
+        numbers |= (hashes >> np.uint64(_WORD - bits)) << np.uint64(places)
+    numbers.sort()
+    order = (numbers & np.uint64((1 << places) - 1)).view(np.int64)
+    return order, (numbers >> np.uint64(places)).view(np.int64)
 
 
 @dataclass(frozen=True)
@@ -154,18 +181,17 @@ class IndexWriter:
     entity: str
     writing: Writing
 
-    def write(self, con: duckdb.DuckDBPyConnection, model_id: int, mark: str) -> IndexState:
+    def write(
+        self, con: duckdb.DuckDBPyConnection, model_id: int, features: tuple[Feature, ...], mark: str
+    ) -> IndexState:
         """Replace the index; return what to say of it once everything else of the run is written too."""
-        con.execute("CREATE OR REPLACE TEMP TABLE numbered AS SELECT rid, source_record_id AS sid FROM match")
-        shape = shape_of(con)
         count, bits = self._sizes(con)
         state = IndexState(model_id, None, bits, count)
         with self.writing() as tx:
             match_index.set_state(tx, self.entity, state)
             match_index.clear(tx, self.entity)
-        self._write_rows(con, shape)
+        self._write_blocks(con, features)
         self._write_postings(con, bits)
-        con.execute("DROP TABLE numbered")
         return IndexState(model_id, mark, bits, count)
 
     def _sizes(self, con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
@@ -175,38 +201,30 @@ class IndexWriter:
         count, postings = row or (0, 0)
         return count, max(0, math.ceil(math.log2(max(postings, 1) / PER_BUCKET)))
 
-    def _write_rows(self, con: duckdb.DuckDBPyConnection, shape: pa.Schema) -> None:
-        keys = con.execute("SELECT sid, key FROM keyed JOIN numbered USING (rid) ORDER BY sid, key").fetchnumpy()
-        sids, hashes = np.asarray(keys["sid"]), np.asarray(keys["key"])
+    def _write_blocks(self, con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
+        """Write the records' lines; inside a block they stand as they come."""
         found = con.execute(
-            f"SELECT sid, features, held FROM ({rows_sql(shape)}) JOIN numbered USING (rid) ORDER BY sid"
-        ).to_arrow_reader(ROWS_PER_WRITE)
+            f"""SELECT source_record_id >> {BLOCK_BITS} AS block, string_agg('[' || source_record_id || ','
+            || to_json(source_ref) || ',' || features || ',' || held || ']\n', '') AS lines
+            FROM ({rows_sql(features)}) JOIN match USING (rid) GROUP BY block"""
+        ).to_arrow_reader(BLOCKS_PER_WRITE)
         for batch in found:
-            part = pa.Table.from_batches([batch])
-            records = part["sid"].to_numpy()
-            blobs = _key_blobs(records, sids, hashes)
+            rows = {"entity": pa.repeat(pa.scalar(self.entity), batch.num_rows), "block": batch["block"]}
             with self.writing() as tx:
-                tx.insert(tables.match_row, _row_table(self.entity, part["sid"], part["features"], part["held"], blobs))
+                tx.insert(tables.match_block, pa.table({**rows, "lines": packed(batch["lines"])}))
 
     def _write_postings(self, con: duckdb.DuckDBPyConnection, bits: int) -> None:
-        found = con.execute(
-            f"""SELECT h, sid FROM (SELECT key AS h, rid FROM keyed UNION ALL SELECT {VALUE_HASH}, rid FROM held)
-            JOIN numbered USING (rid) ORDER BY h, sid"""
-        ).fetchnumpy()
-        rows = bucket_rows(self.entity, np.asarray(found["h"]), np.asarray(found["sid"]), bits)
-        for start in range(0, rows.num_rows, ROWS_PER_WRITE):
-            with self.writing() as tx:
-                tx.insert(tables.match_bucket, rows.slice(start, ROWS_PER_WRITE))
-
-
-def _key_blobs(records: Ids, sids: Ids, hashes: Hashes) -> pa.Array:
-    """Return for each record (ascending) its keys as bytes; ``hashes`` stand beside ``sids``, both sorted."""
-    starts, ends = np.searchsorted(sids, records, "left"), np.searchsorted(sids, records, "right")
-    return pa.array([hashes[a:b].astype("<u8").tobytes() for a, b in zip(starts, ends, strict=True)], pa.binary())
-
-
-def _row_table(
-    entity: str, records: pa.ChunkedArray, features: pa.ChunkedArray, held: pa.ChunkedArray, keys: pa.Array
-) -> pa.Table:
-    names = ["source_record_id", "entity", "features", "held", "keys"]
-    return pa.table([records, pa.repeat(pa.scalar(entity), len(keys)), features, held, keys], names=names)
+        """Write the buckets, a range of hashes at a time, so that memory is bounded."""
+        ids = con.execute("SELECT source_record_id FROM match ORDER BY rid").fetchnumpy()["source_record_id"]
+        ranges = min(bits, max(0, bits - BUCKETS_AT_ONCE.bit_length() + 1))
+        for number in range(1 << ranges):
+            found = con.execute(
+                f"""SELECT h, rid FROM (SELECT key AS h, rid FROM keyed UNION ALL SELECT {VALUE_HASH}, rid FROM held)
+                WHERE h >> {_WORD - ranges} = {number}"""
+                if ranges
+                else f"SELECT key AS h, rid FROM keyed UNION ALL SELECT {VALUE_HASH}, rid FROM held"
+            ).fetchnumpy()
+            rows = bucket_rows(self.entity, np.asarray(found["h"]), np.asarray(ids)[np.asarray(found["rid"])], bits)
+            for start in range(0, rows.num_rows, ROWS_PER_WRITE):
+                with self.writing() as tx:
+                    tx.insert(tables.match_bucket, rows.slice(start, ROWS_PER_WRITE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from pipelines.resolve.engine import connect
 from pipelines.store import identity, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from pipelines.context import StageContext
@@ -41,6 +42,7 @@ class Ledger:
     def __init__(self, context: StageContext, entity: str, lease: Lease) -> None:
         self._context, self._entity, self._lease = context, entity, lease
         self._store, self._tenant = context.store, context.tenant_id
+        self._open: WriteTransaction | None = None
 
     def write_evidence(self, resolution: Resolution, model_id: int) -> Written:
         """Append new evidence and close what no longer holds."""
@@ -95,8 +97,20 @@ class Ledger:
         return counts
 
     def writing(self) -> AbstractContextManager[WriteTransaction]:
-        """Open a write transaction of the stage."""
+        """Open a write transaction of the stage, or join the one that is open."""
+        if self._open is not None:
+            return nullcontext(self._open)
         return self._store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Write all that follows in one transaction: for so few rows that it stays short."""
+        with self.writing() as tx:
+            self._open = tx
+            try:
+                yield
+            finally:
+                self._open = None
 
     def _evidence_changes(self, found: pa.Table, model_id: int) -> tuple[pa.Table, pa.Array, int]:
         con = connect()

@@ -1,8 +1,8 @@
 """One record matched against the store: who is this, if it is anyone we know. Nothing is written.
 
-A ``Lookup`` is opened once and asked often. The record is brought to its normal form by the same SQL as all others, on a
-connection that stays open; its keys are looked up in the match index; the candidates, some tens, are scored by the Python
-form of the one compiled scorer.
+A ``Lookup`` is opened once and asked often. The record is brought to its normal form by the same expressions as all others,
+evaluated for one row; its keys are looked up in the match index; the candidates, some tens, are scored by the Python form of
+the one compiled scorer. No statement is planned for a record but point reads of the store.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pipelines.resolve.guards import OWN
 from pipelines.resolve.index import bucket_of, is_indexed, postings_of
 from pipelines.resolve.match_view import MATCHED_ENTITIES
 from pipelines.resolve.model import MatchModel
-from pipelines.resolve.normal_form import NormalForm
+from pipelines.resolve.normal_form import NormalForm, value_hash
 from pipelines.resolve.rules import load_policy
 from pipelines.resolve.threshold import probability
 from pipelines.store import identity, match_index
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.resolve.rules import Policy
     from pipelines.store import Store
 
+_SOURCE = "lookup/record/1"
 HOLDERS_READ = 200
 """Holders of one value that are read to see how many names share it; of more than these the stored count is taken."""
 
@@ -53,7 +54,7 @@ class Candidate:
 
 
 class Lookup:
-    """The active model of an entity and a warm connection; one thread at a time is served, others wait."""
+    """The active model of an entity, ready to be asked; one thread at a time is served, others wait."""
 
     def __init__(
         self, store: Store, entity: str = "person", *, tenant_id: int = 1, policy: Policy | None = None
@@ -81,10 +82,8 @@ class Lookup:
             return self._found(form, record)[:limit] if form else []
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._form is not None:
-            self._form.close()
-            self._form = None
+        """Forget the model."""
+        self._form = None
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +99,6 @@ class Lookup:
         if state is None or not state.records:
             return None
         if self._form is None or state.model_id != self._model_id:
-            self.close()
             model = MatchModel.from_json(identity.model_document(self._store, self._tenant, state.model_id))
             if not is_indexed(model):
                 return None
@@ -110,14 +108,15 @@ class Lookup:
         return self._form
 
     def _found(self, form: NormalForm, record: Mapping[str, Any]) -> list[Candidate]:
-        values = form.take(record)
+        said, held = form.said({**record, "source_ref": _SOURCE, "is_stub": False})
+        values = [Value(kind, value, sure, value_hash(kind, value), form.column_of(kind)) for kind, value, sure in held]
         hashes = np.array([value.hash for value in values], np.uint64)
         holding = self._members(hashes)
         known = self._rows(form, {sid for sids in holding for sid in sids[:HOLDERS_READ]})
-        me = form.first()
+        me = form.whole(said)
         self._count(values, holding, known, me)
-        form.reduce(values, self._policy.shared_value_names)
-        row, keys = form.last()
+        row = form.whole(form.reduced(said, held, {(v.kind, v.value): (v.names, v.initials) for v in values}))
+        keys = np.array(form.keys(row), np.uint64)
         blocks = [sids for sids in self._members(keys) if len(sids) < LARGEST_BLOCK]
         close = {sid for sids in blocks for sid in sids}
         known |= self._rows(form, close - known.keys())
@@ -137,8 +136,8 @@ class Lookup:
     def _rows(self, form: NormalForm, ids: set[int]) -> dict[int, Holder]:
         if not ids:
             return {}
-        read = match_index.few_rows(self._store, self._tenant, self._entity, sorted(ids))
-        return {sid: decode(form.names, features, held) for sid, features, held in read}
+        read = match_index.rows(self._store, self._tenant, self._entity, sorted(ids))
+        return {line.record: decode(form, line) for line in read}
 
     def _count(
         self, values: list[Value], holding: list[list[int]], known: Mapping[int, Holder], me: Mapping[str, Any]
@@ -149,7 +148,9 @@ class Lookup:
             names = [names_of(known[sid].row) for sid in sids if sid in known]
             value.count([*names, mine])
             if len(sids) > HOLDERS_READ:
-                value.at_least(match_index.stats_of(self._store, self._tenant, self._entity, value.kind, value.md5))
+                asked = value.kind, value.md5
+                kept = match_index.stats_of(self._store, self._tenant, self._entity, [asked]).get(asked)
+                value.at_least(kept[1:] if kept else None)
 
     def _ranked(
         self, form: NormalForm, me: Holder, known: Mapping[int, Holder], close: set[int], linked: Mapping[int, str]

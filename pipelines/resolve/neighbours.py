@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,10 @@ import pyarrow as pa
 from pipelines.resolve import index
 from pipelines.resolve.index import bucket_of, load_rows, postings_of
 from pipelines.store import match_index
+from pipelines.store.match_blocks import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import duckdb
 
@@ -26,15 +28,6 @@ class MissingRow(LookupError):
     """A posting names a record that has no row: it was erased, and the index is to be written anew."""
 
 
-class Row(NamedTuple):
-    """A record as the index holds it."""
-
-    ref: str
-    features: str
-    held: str
-    keys: bytes = b""
-
-
 class Neighbours:
     """The part of an entity's index that is at hand; ``posting`` (h, sid) is a table of the connection."""
 
@@ -46,11 +39,10 @@ class Neighbours:
         entity: str,
         state: IndexState,
         features: tuple[Feature, ...],
-        shape: pa.Schema,
     ) -> None:
-        self.con, self.features, self.shape, self.bits = con, features, shape, state.bits
+        self.con, self.features, self.bits = con, features, state.bits
         self._store, self._tenant, self._entity = store, tenant_id, entity
-        self.rows: dict[int, Row] = {}
+        self.rows: dict[int, Line] = {}
         self._asked: set[int] = set()
         self._buckets = np.empty(0, np.int64)
         con.execute("CREATE OR REPLACE TABLE posting (h UBIGINT, sid BIGINT)")
@@ -61,10 +53,8 @@ class Neighbours:
         if not new:
             return
         self._asked.update(new)
-        read = match_index.rows(self._store, self._tenant, self._entity, pa.array(new, pa.int64()))
-        columns = (read[name].to_pylist() for name in match_index.ROW)
-        for sid, connection, kind, key, features, held, keys in zip(*columns, strict=True):
-            self.rows.setdefault(sid, Row(f"{connection}/{kind}/{key}", features, held, keys))
+        for line in match_index.rows(self._store, self._tenant, self._entity, new):
+            self.rows.setdefault(line.record, line)
 
     def reach(self, hashes: Hashes) -> None:
         """Read the postings of these keys that were not read before."""
@@ -82,13 +72,16 @@ class Neighbours:
         self.con.execute(f"INSERT INTO {table} SELECT h, sid FROM pairs")
         self.con.unregister("pairs")
 
-    def load(self, ids: Iterable[int]) -> list[int]:
-        """Create ``norm``, ``held``, ``sound`` and ``numbered`` (rid, sid) of records at hand; return them in their order."""
-        wanted = set(ids)
-        if wanted - self.rows.keys():
+    def load(self, ids: Iterable[int], rows: Mapping[int, Line] | None = None) -> list[int]:
+        """Create ``norm``, ``held``, ``sound`` and ``numbered`` (rid, sid) of records at hand; return them in their order.
+
+        ``rows`` take the place of the lines at hand.
+        """
+        wanted, rows = set(ids), self.rows if rows is None else rows
+        if wanted - rows.keys():
             raise MissingRow
-        order = sorted(wanted, key=lambda sid: self.rows[sid].ref)
-        load_rows(self.con, self.features, self.shape, ((self.rows[s].features, self.rows[s].held) for s in order))
+        order = sorted(wanted, key=lambda sid: rows[sid].ref)
+        load_rows(self.con, self.features, [rows[sid] for sid in order])
         numbers = pa.array(np.arange(len(order), dtype=np.int32))
         self.con.register("order_of", pa.table({"rid": numbers, "sid": pa.array(order, pa.int64())}))
         self.con.execute("CREATE OR REPLACE TABLE numbered AS SELECT * FROM order_of")
@@ -109,9 +102,9 @@ class Neighbours:
         self.con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT sid FROM offered")
         self.con.unregister("offered")
 
-    def new_rows(self, refs: dict[int, str]) -> dict[int, Row]:
-        """Return the rows of the records in ``norm``, ``held`` and ``numbered`` as they would be written."""
+    def new_rows(self, refs: dict[int, str]) -> dict[int, Line]:
+        """Return the lines of the records in ``norm``, ``held`` and ``numbered`` as they would be written."""
         found = self.con.execute(
-            f"SELECT sid, features, held FROM ({index.rows_sql(self.shape)}) JOIN numbered USING (rid)"
+            f"SELECT sid, features, held FROM ({index.rows_sql(self.features)}) JOIN numbered USING (rid)"
         ).fetchall()
-        return {sid: Row(refs[sid], features, held) for sid, features, held in found}
+        return {sid: Line(sid, refs[sid], json.loads(features), json.loads(held)) for sid, features, held in found}

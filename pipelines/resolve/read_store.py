@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from canonical_model import load_vocabulary
 from pipelines.resolve import sql
@@ -52,6 +53,74 @@ def read_match_table(
         return _aggregate(con, entity, terms)
     finally:
         con.close()
+
+
+def read_match_rows(store: Store, tenant_id: int, entity: str, policy: Policy, ids: pa.Array) -> list[dict[str, Any]]:
+    """Return the rows of ``match_<entity>`` of a few records; a test holds them equal to ``read_match_table``."""
+    terms = _terms(entity, policy)
+    parties = _by_party(identity.parties(store, tenant_id, entity, terms, ids), "source_record_id")
+    points = _by_party(identity.contact_points(store, tenant_id, ids), "party")
+    numbers = _by_party(identity.party_identifiers(store, tenant_id, ids), "party")
+    employees = set(identity.employees(store, tenant_id, ids)["party"].to_pylist())
+    empty = dict.fromkeys(match_schema(entity).names)
+    return [
+        {
+            **empty, **_own_terms(rows, terms), **_points_of([each for each in points[sid] if each["valid_to"] is None]),
+            "source_record_id": sid, "role_class": ROLE_EMPLOYEE if sid in employees else ROLE_CUSTOMER,
+            "identifiers": sorted({_told(each["system"], each["value"]) for each in numbers[sid]} - {None}),
+            "verified": _verified(points[sid], numbers[sid]),
+        }
+        for sid, rows in parties.items()
+    ]  # fmt: skip
+
+
+def _by_party(rows: pa.Table, key: str) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows.to_pylist():
+        found[row[key]].append(row)
+    return found
+
+
+def _own_terms(rows: list[dict[str, Any]], terms: list[str]) -> dict[str, Any]:
+    """Return what a record says of itself; where a source gives several rows, a term comes from the first that has it."""
+    first, ordered = rows[0], sorted(rows, key=lambda row: row["row_key"] or "")
+    own = {term: next((row[term] for row in ordered if row[term] is not None), None) for term in terms}
+    reference = f"{first['connection_id']}/{first['object']}/{first['source_key']}"
+    return {**own, "source_ref": reference, "is_stub": all(row["is_stub"] for row in rows)}
+
+
+def _points_of(points: list[dict[str, Any]]) -> dict[str, Any]:
+    lists = {
+        column: sorted({value for each in points if each["kind"] == kind and (value := _value(each)) is not None})
+        for kind, column in _LISTS.items()
+    }
+    addresses = [each for each in points if each["kind"] == "address"]
+    ranked = min(addresses, key=_rank, default=dict.fromkeys(ADDRESS_TERMS))
+    return {**lists, **{term: ranked[term] for term in ADDRESS_TERMS}}
+
+
+def _rank(point: dict[str, Any]) -> tuple[int, int, str]:
+    rank = 1000 if point["rank"] is None else point["rank"]
+    return rank, point["source_record_id"], point["row_key"]
+
+
+def _value(point: dict[str, Any]) -> str | None:
+    value: str | None = point["value"] if point["value_norm"] is None else point["value_norm"]
+    return value
+
+
+def _told(kind: str | None, value: str | None) -> str | None:
+    return None if kind is None or value is None else f"{kind}={value}"
+
+
+def _verified(points: list[dict[str, Any]], numbers: list[dict[str, Any]]) -> list[str]:
+    told = [_told(each["system"], each["value"]) for each in numbers if each["verified"]]
+    told += [
+        _told("website" if each["kind"] == "web" else each["kind"], _value(each))
+        for each in points
+        if each["verified"] and each["valid_to"] is None
+    ]
+    return [each for each in told if each is not None]
 
 
 def _terms(entity: str, policy: Policy) -> list[str]:

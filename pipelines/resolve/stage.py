@@ -14,7 +14,7 @@ from pipelines.resolve.assigned import assigned, live_ids
 from pipelines.resolve.decisions import constraints
 from pipelines.resolve.engine import resolve_table
 from pipelines.resolve.incremental import Given
-from pipelines.resolve.index import IndexWriter, fingerprint, is_indexed, shape_of
+from pipelines.resolve.index import IndexWriter, fingerprint, is_indexed
 from pipelines.resolve.ledger import Ledger
 from pipelines.resolve.match_view import MATCHED_ENTITIES
 from pipelines.resolve.model import MatchModel
@@ -121,8 +121,8 @@ class _Keep:
             with self._writing() as tx:
                 self.model_id = identity.add_model(tx, self._entity, model.to_json(), dict(model.report))
         if is_indexed(model):
-            mark = fingerprint(model, self._policy, shape_of(con))
-            self.index = IndexWriter(self._entity, self._writing).write(con, self.model_id, mark)
+            mark = fingerprint(self._policy, model.features)
+            self.index = IndexWriter(self._entity, self._writing).write(con, self.model_id, model.features, mark)
         elif match_index.state(self._context.store, self._context.tenant_id, self._entity):
             with self._writing() as tx:
                 match_index.clear(tx, self._entity)

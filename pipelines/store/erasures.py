@@ -10,7 +10,7 @@ import pyarrow as pa
 from sqlalchemy import Table, Text, and_, cast, delete, func, literal, or_, select, update
 
 from canonical_model import load_vocabulary
-from pipelines.store import decisions
+from pipelines.store import decisions, match_index
 from pipelines.store.erasure_reads import TELLING, Person, Reference
 from pipelines.store.tables import (
     absent_record,
@@ -19,7 +19,6 @@ from pipelines.store.tables import (
     erasure,
     id_event,
     identifier_stats,
-    match_row,
     metadata,
     partition_state,
     picked,
@@ -135,7 +134,7 @@ def _rename_partitions(tx: WriteTransaction, own: Sequence[Reference], children:
 
 def leftovers(tx: WriteTransaction, records: Sequence[int]) -> None:
     """Destroy what stages derived from the records meanwhile."""
-    _delete(tx, match_row, "source_record_id", records)
+    match_index.remove_rows(tx, records)
 
 
 def _destroy_rows(tx: WriteTransaction, own: Sequence[int]) -> None:

@@ -91,7 +91,8 @@ def _contacts(store: Store, scope: Scope, kinds: Sequence[str], columns: Sequenc
         func.coalesce(rows.c.value_norm, rows.c.value).label("value"), *(rows.c[column] for column in columns),
     ).select_from(_parties(rows))  # fmt: skip
     live = rows.c.deleted_at.is_(None), rows.c.valid_to.is_(None), rows.c.kind.in_(kinds)
-    return statement.where(*scope.where(), *live, *left_out(store, scope.tenant_id, rows.c.source_record_id))
+    kept = left_out(store, scope.tenant_id, rows.c.source_record_id)
+    return statement.where(*scope.where(), *of_members(rows.c.party, scope), *live, *kept)
 
 
 def rows_of(
@@ -135,7 +136,9 @@ def roles(store: Store, scope: Scope) -> pa.Table:
         rows.c.valid_to.is_(None),
         *left_out(store, scope.tenant_id, rows.c.source_record_id),
     )
-    return store.read_arrow(statement.where(*scope.where(), *live), ids=scope.ids, big=scope.big)
+    return store.read_arrow(
+        statement.where(*scope.where(), *of_members(rows.c.party, scope), *live), ids=scope.ids, big=scope.big
+    )
 
 
 def connections(store: Store, tenant_id: int) -> dict[str, tuple[str, str]]:
@@ -232,6 +235,15 @@ def _parties(rows: Table) -> FromClause:
     """Crosswalk ⋈ rows on the party; ``+ 0`` keeps SQLite from reading all rows of the tenant first."""
     same_tenant = rows.c.tenant_id == crosswalk.c.tenant_id + 0
     return crosswalk.join(rows, and_(same_tenant, rows.c.party == crosswalk.c.source_record_id))
+
+
+def of_members(party: ColumnElement[int], scope: Scope) -> list[ColumnElement[bool]]:
+    """Name the parties where the entities are given: else SQLite reads the rows of all parties to find those of a few."""
+    if scope.ids is None:
+        return []
+    mine = crosswalk.alias()
+    named = mine.c.entity_id.in_(select(picked.c.id))
+    return [party.in_(select(mine.c.source_record_id).where(mine.c.tenant_id == scope.tenant_id, named))]
 
 
 def _reference() -> tuple[ColumnElement[Any], ...]:

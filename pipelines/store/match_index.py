@@ -1,8 +1,9 @@
-"""The match index in the store: a row per record in the form that is compared, and postings from a key to its records.
+"""The match index in the store: blocks of records in the form that is compared, and postings from a key to its records.
 
-Postings are kept in buckets, not a row each: a bucket holds the (key, record) pairs of a range of key hashes as 16 bytes
-each, in order. A lookup reads one small row; writing a million records' twelve million postings costs seconds, not minutes.
-Everything here is derived from source rows and is removed with them.
+Nothing has a row of its own: a block holds the lines of the records whose numbers differ in their last bits only, packed;
+a bucket holds the (key, record) pairs of a range of key hashes as 16 bytes each, in order. A lookup reads few small rows;
+writing the index of a million records costs seconds, not minutes. Everything here is derived from source rows and is
+removed with them.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import and_, delete, func, select, union
+from sqlalchemy import delete, select, union
 
+from pipelines.store.match_blocks import Line, block_numbers, lines_of, merged
 from pipelines.store.tables import (
     crosswalk,
     evidence,
+    match_block,
     match_bucket,
     match_index,
-    match_row,
     metadata,
     picked,
     source_record,
@@ -27,7 +29,7 @@ from pipelines.store.tables import (
 from pipelines.store.tables import identifier_stats as stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Select, Table
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 _SATELLITES = ("contact_point", "party_identifier", "party_role")
 _AT_ONCE = 500
-ROW = ("source_record_id", "connection_id", "object", "source_key", "features", "held", "keys")
 STATS = ("system", "value_hash", "records", "names", "spellings", "initials")
 EVIDENCE = ("evidence_id", "left_id", "right_id", "kind", "rule", "judgement", "weight", "model_id")
 
@@ -70,7 +71,7 @@ def set_state(tx: WriteTransaction, entity: str, value: IndexState) -> None:
 
 def clear(tx: WriteTransaction, entity: str) -> None:
     """Take out everything an entity's index holds."""
-    for table in (match_row, match_bucket):
+    for table in (match_block, match_bucket):
         tx.execute(delete(table).where(table.c.tenant_id == tx.tenant_id, table.c.entity == entity))
 
 
@@ -106,31 +107,25 @@ def _told_by_newer(table: Table, tenant_id: int, since: int) -> Select[Any]:
     return select(table.c.party.label("id")).where(*mine)
 
 
-def rows(store: Store, tenant_id: int, entity: str, ids: pa.Array) -> pa.Table:
-    """Return the index rows of these records, with their references."""
-    same = and_(
-        source_record.c.tenant_id == match_row.c.tenant_id,
-        source_record.c.source_record_id == match_row.c.source_record_id,
-    )
-    columns = [(source_record if name in ROW[1:4] else match_row).c[name] for name in ROW]
-    mine = match_row.c.tenant_id == tenant_id, match_row.c.entity == entity, _chosen(match_row.c.source_record_id)
-    return store.read_arrow(select(*columns).join_from(match_row, source_record, same).where(*mine), ids=ids)
+def rows(store: Store, tenant_id: int, entity: str, ids: Sequence[int]) -> list[Line]:
+    """Return the lines of these records; one that has none is left out."""
+    wanted = set(ids)
+    return [
+        line
+        for part in _parts(block_numbers(ids))
+        for row in store.read(_blocks(tenant_id, entity, part))
+        for line in lines_of(row[1], wanted)
+    ]
+
+
+def _blocks(tenant_id: int, entity: str, numbers: Sequence[object]) -> Select[Any]:
+    mine = match_block.c.tenant_id == tenant_id, match_block.c.entity == entity
+    return select(match_block.c.block, match_block.c.lines).where(*mine, match_block.c.block.in_(numbers))
 
 
 def _chosen(column: ColumnElement[int]) -> ColumnElement[bool]:
     """One of the ids at hand; said in this way, both stores look each up in the table's index."""
     return column.in_(select(picked.c.id))
-
-
-def few_rows(store: Store, tenant_id: int, entity: str, ids: Sequence[int]) -> list[tuple[int, str, str]]:
-    """Return record, features and held values of a few records, by as few point reads as the store allows."""
-    columns = (match_row.c.source_record_id, match_row.c.features, match_row.c.held)
-    mine = match_row.c.tenant_id == tenant_id, match_row.c.entity == entity
-    return [
-        (int(row[0]), row[1], row[2])
-        for part in _parts(ids)
-        for row in store.read(select(*columns).where(*mine, match_row.c.source_record_id.in_(part)))
-    ]
 
 
 def buckets(store: Store, tenant_id: int, entity: str, numbers: pa.Array) -> pa.Table:
@@ -141,11 +136,17 @@ def buckets(store: Store, tenant_id: int, entity: str, numbers: pa.Array) -> pa.
 
 def few_buckets(store: Store, tenant_id: int, entity: str, numbers: Sequence[int]) -> list[bytes]:
     """Return the postings of a few buckets."""
+    return [postings for _, postings in numbered_buckets(store, tenant_id, entity, numbers)]
+
+
+def numbered_buckets(store: Store, tenant_id: int, entity: str, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+    """Return number and postings of a few buckets."""
     mine = match_bucket.c.tenant_id == tenant_id, match_bucket.c.entity == entity
+    columns = match_bucket.c.bucket, match_bucket.c.postings
     return [
-        bytes(row[0])
+        (int(row[0]), bytes(row[1]))
         for part in _parts(numbers)
-        for row in store.read(select(match_bucket.c.postings).where(*mine, match_bucket.c.bucket.in_(part)))
+        for row in store.read(select(*columns).where(*mine, match_bucket.c.bucket.in_(part)))
     ]
 
 
@@ -165,12 +166,20 @@ def known_stats(store: Store, tenant_id: int, entity: str, values: pa.Table) -> 
     return pa.concat_tables(found)
 
 
-def stats_of(store: Store, tenant_id: int, entity: str, system: str, value_hash: str) -> tuple[int, int, int] | None:
-    """Return names, spellings and initials that are kept of one value; ``None`` where one name at most holds it."""
-    mine = stats.c.tenant_id == tenant_id, stats.c.entity == entity
-    names = stats.c.names, stats.c.spellings, stats.c.initials
-    found = store.read(select(*names).where(*mine, stats.c.system == system, stats.c.value_hash == value_hash))
-    return (int(found[0][0] or 0), int(found[0][1] or 0), int(found[0][2] or 0)) if found else None
+def stats_of(
+    store: Store, tenant_id: int, entity: str, values: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+    """Return records, names, spellings and initials that are kept of a few values, by system and hash of the value.
+
+    What one name at most holds is not kept.
+    """
+    wanted, found = set(values), {}
+    for part in _parts(sorted({value for _, value in values})):
+        mine = stats.c.tenant_id == tenant_id, stats.c.entity == entity, stats.c.system.in_({s for s, _ in values})
+        for row in store.read(select(*(stats.c[n] for n in STATS)).where(*mine, stats.c.value_hash.in_(part))):
+            if (row[0], row[1]) in wanted:
+                found[row[0], row[1]] = (int(row[2]), int(row[3] or 0), int(row[4] or 0), int(row[5] or 0))
+    return found
 
 
 _STATS_SCHEMA = pa.schema([(n, pa.string() if n in ("system", "value_hash") else pa.int64()) for n in STATS])
@@ -206,11 +215,28 @@ def entities_of(store: Store, tenant_id: int, entity: str, ids: Sequence[int]) -
     }
 
 
-def remove_rows(tx: WriteTransaction, ids: pa.Array) -> None:
-    """Take records out of the index rows; whoever erases a record calls this in the same transaction."""
-    with tx.picking(ids):
-        mine = match_row.c.tenant_id == tx.tenant_id, match_row.c.source_record_id.in_(select(picked.c.id))
-        tx.execute(delete(match_row).where(*mine))
+def put_rows(tx: WriteTransaction, entity: str, lines: Mapping[int, Line | None]) -> None:
+    """Put these records' lines into their blocks; a record without one is taken out."""
+    for part in _parts(block_numbers(lines)):
+        held = {int(row.block): bytes(row.lines) for row in tx.execute(_blocks(tx.tenant_id, entity, part))}
+        new = merged(part, held, lines)
+        emptied = [number for number in held if number not in new]
+        rows = pa.table(
+            {"entity": pa.repeat(pa.scalar(entity), len(new)), "block": pa.array(new.keys(), pa.int64()),
+             "lines": pa.array(new.values(), pa.binary())}
+        )  # fmt: skip
+        tx.upsert(match_block, rows)
+        if emptied:
+            mine = match_block.c.tenant_id == tx.tenant_id, match_block.c.entity == entity
+            tx.execute(delete(match_block).where(*mine, match_block.c.block.in_(emptied)))
+
+
+def remove_rows(tx: WriteTransaction, ids: Collection[int]) -> None:
+    """Take records out of the blocks; whoever erases a record calls this in the same transaction."""
+    numbers = block_numbers(ids)
+    mine = match_block.c.tenant_id == tx.tenant_id, match_block.c.block.in_(numbers)
+    for (entity,) in tx.execute(select(match_block.c.entity).where(*mine).distinct()).fetchall():
+        put_rows(tx, entity, dict.fromkeys(ids))
 
 
 def remove_buckets(tx: WriteTransaction, entity: str, numbers: pa.Array) -> None:
@@ -220,10 +246,11 @@ def remove_buckets(tx: WriteTransaction, entity: str, numbers: pa.Array) -> None
         tx.execute(delete(match_bucket).where(*mine, match_bucket.c.bucket.in_(select(picked.c.id))))
 
 
-def count_rows(store: Store, tenant_id: int, entity: str) -> int:
-    """Return the number of index rows of an entity."""
-    mine = match_row.c.tenant_id == tenant_id, match_row.c.entity == entity
-    return int(store.read(select(func.count()).select_from(match_row).where(*mine))[0][0])
+def all_rows(store: Store, tenant_id: int, entity: str) -> Iterator[Line]:
+    """Yield the line of every record of an entity, for whoever checks the whole index."""
+    mine = match_block.c.tenant_id == tenant_id, match_block.c.entity == entity
+    for row in store.read(select(match_block.c.lines).where(*mine)):
+        yield from lines_of(row[0])
 
 
 def _parts(values: Sequence[object] | np.ndarray[tuple[int], np.dtype[np.int64]]) -> Iterator[list[object]]:

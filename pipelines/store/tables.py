@@ -363,14 +363,7 @@ match_index = fixed_table(
     column("bits", SMALL, required=True),
     column("records", BIG, required=True),
 )
-match_row = fixed_table(
-    "match_row",
-    [_key("source_record_id")],
-    column("entity", TEXT, required=True),
-    column("features", TEXT, required=True),
-    column("held", TEXT, required=True),
-    column("keys", BYTES, required=True),
-)
+match_block = fixed_table("match_block", [_key("entity", TEXT), _key("block")], column("lines", BYTES, required=True))
 match_bucket = fixed_table(
     "match_bucket", [_key("entity", TEXT), _key("bucket")], column("postings", BYTES, required=True)
 )

@@ -1,8 +1,9 @@
-"""What changes cost beside a full run, and whether they come to the same: ``python -m tests.benchmarks.bench_incremental 100000``.
+"""What changes cost beside a full run, and whether they come to the same: ``python -m tests.benchmarks.bench_incremental 1000000``.
 
-Prints one JSON line for each measure: a full run, one record looked up, one changed record, one in a hundred, ten thousand,
-what a full run finds to write after them, ids kept, and 20 orders of arrival against one batch. Seconds are of the wall,
-``cpu`` of this process.
+Prints one JSON line for each measure: a full run and the part of it that writes the match index, one record looked up, 100
+records that change one after the other in a warm process (the first, which is cold, stands by itself), one in a hundred, ten
+thousand, what a full run finds to write after them, ids kept, and 20 orders of arrival against one batch. Seconds are of the
+wall, ``cpu`` of this process. A second number sets how many single records are changed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import pyarrow as pa
 from sqlalchemy import update
 
 from pipelines.bench_pipeline import landed_store, run_all
+from pipelines.resolve.index import IndexWriter
 from pipelines.resolve.lookup import Lookup
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.rules import load_policy
@@ -29,7 +31,7 @@ from pipelines.store import Store, identity, tables
 from tests.resolve import world
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from pipelines.context import StageContext
     from pipelines.report import StageReport
@@ -40,19 +42,27 @@ _BATCH = 10_000
 _ORDERS, _ORDER_RECORDS = 20, 600
 
 
-def main(records: int, lookups: int = 500) -> None:
+def main(records: int, singles: int = 100, lookups: int = 500) -> None:
     """Measure one size."""
     with landed_store(records) as (context, _, landed):
-        seconds, reports = run_all(context, _silent)
-        tell("full", records=landed, **seconds, counts=reports[RESOLVE.name].counts)
+        used = time.process_time()
+        with _timed_index() as index:
+            seconds, reports = run_all(context, _silent)
+        cpu = time.process_time() - used
+        tell("full", records=landed, **seconds, cpu=cpu, **index, counts=reports[RESOLVE.name].counts)
         person = context.for_entity("person")
         ids = _person_ids(context.store)
         tell("lookup", **_lookups(context.store, ids[:: max(1, len(ids) // lookups)]))
         rng = random.Random(7)
-        for name, count in (("one record", 1), ("one record", 1), ("1 %", landed // 100), ("10,000", _BATCH)):
+        tell("one record, the first", **_stages(person, _change(context.store, rng.sample(ids, 1), rng)))
+        tell("one record", **_singles(person, rng.sample(ids, singles), rng))
+        for name, count in (("1 %", landed // 100), ("10,000", _BATCH)):
             before = _links(context.store)
             touched = _change(context.store, rng.sample(ids, min(count, len(ids))), rng)
-            tell(name, changed=len(touched), **_stages(person), **_kept(before, _links(context.store), touched))
+            done = _stages(person, touched)
+            share = _taken(done) / sum(seconds.values())
+            kept = _kept(before, _links(context.store), touched)
+            tell(name, changed=len(touched), **done, share_of_full=share, **kept)
         report = _run(person, full=True)
         tell("full after changes finds", written=report.counts["written"], evidence=report.details["evidence_written"])
         before = _links(context.store)
@@ -172,8 +182,44 @@ def _chosen() -> Any:
     return tables.picked.select()
 
 
-def _stages(context: StageContext) -> dict[str, object]:
-    """Run resolve and golden; return what they took."""
+@contextmanager
+def _timed_index() -> Iterator[dict[str, float]]:
+    """Measure what writing the match index takes of what runs inside."""
+    taken = {"index_s": 0.0, "index_cpu_s": 0.0}
+    write = IndexWriter.write
+
+    def timed(*given: Any) -> Any:
+        began, used = time.perf_counter(), time.process_time()
+        result = write(*given)
+        taken["index_s"] += time.perf_counter() - began
+        taken["index_cpu_s"] += time.process_time() - used
+        return result
+
+    IndexWriter.write = timed  # type: ignore[method-assign, assignment]
+    try:
+        yield taken
+    finally:
+        IndexWriter.write = write  # type: ignore[method-assign]
+
+
+def _singles(context: StageContext, ids: Sequence[int], rng: random.Random) -> dict[str, object]:
+    """Change one record after the other; return percentiles of what each took in milliseconds."""
+    done = [_stages(context, _change(context.store, [number], rng)) for number in ids]
+    shown: dict[str, object] = {"records": len(done), "incremental": sum(bool(each["incremental"]) for each in done)}
+    for name in (RESOLVE.name, GOLDEN.name):
+        for kind in ("", "_cpu"):
+            taken = [1000 * float(str(each[f"{name}{kind}"])) for each in done]
+            shown |= {f"{name}{kind}_p{at}_ms": float(np.percentile(taken, at)) for at in (50, 95)}
+    return shown
+
+
+def _taken(done: dict[str, object]) -> float:
+    return sum(float(str(done[stage.name])) for stage in (RESOLVE, GOLDEN))
+
+
+def _stages(context: StageContext, changed: Collection[int]) -> dict[str, object]:
+    """Run resolve and golden after so many records changed; return what they took."""
+    assert changed
     seconds: dict[str, object] = {}
     for stage in (RESOLVE, GOLDEN):
         began, used = time.perf_counter(), time.process_time()

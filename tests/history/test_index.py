@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sqlalchemy import select
 
 from pipelines.erasure.gather import gather
 from pipelines.history import retract, undo_retraction
-from pipelines.store import Store, erasures
-from pipelines.store.tables import match_row, partition_state
+from pipelines.store import Store, erasures, match_index
+from pipelines.store.tables import partition_state
 from tests.history.world import World, person
 
 pytestmark = pytest.mark.slow  # each goes through whole stages
@@ -60,8 +59,8 @@ def test_an_erased_person_leaves_the_index_and_everybody_else_stays(sqlite_store
     kept = {record: each for record, each in links.items() if record not in erased.own_ids}
     assert world.links() == kept
     assert world.golden() == {each: row for each, row in golden.items() if each != number}
-    indexed = sqlite_store.read(select(match_row.c.source_record_id))
-    assert set(erased.own_ids).isdisjoint(row[0] for row in indexed)
+    indexed = match_index.all_rows(sqlite_store, 1, "person")
+    assert set(erased.own_ids).isdisjoint(line.record for line in indexed)
     before = world.state()
     world.master(full=True)
     assert world.state() == before

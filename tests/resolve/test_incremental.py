@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pytest
 
 from pipelines.resolve import blocking, index
@@ -26,12 +28,11 @@ _STATS = ("system", "value_hash", "records", "names", "spellings", "initials", "
 
 def stored(store: Store) -> tuple[Any, ...]:
     """All that resolve keeps beside the ledger: index rows, postings, statistics."""
-    rows = store.read_arrow(tables.match_row.select()).to_pylist()
     buckets = store.read_arrow(tables.match_bucket.select())["postings"].to_pylist()
     keys, records = index.postings_of(buckets)
     stats = store.read_arrow(tables.identifier_stats.select()).to_pylist()
     return (
-        {row["source_record_id"]: (row["features"], row["held"], row["keys"]) for row in rows},
+        {line.record: line for line in match_index.all_rows(store, 1, "person")},
         sorted(zip(keys.tolist(), records.tolist(), strict=True)),
         sorted(tuple(str(row[name]) for name in _STATS) for row in stats),
     )
@@ -136,7 +137,7 @@ def test_a_record_erased_from_the_index_makes_the_next_run_that_meets_it_write_i
     )
     forget(sqlite_store, [known["key"]])
     with sqlite_store.acquire("test") as lease, sqlite_store.write(lease, cause="test") as tx:
-        match_index.remove_rows(tx, pa.array([keys[0][0]]))
+        match_index.remove_rows(tx, [keys[0][0]])
     first = resolve(sqlite_store)
     land(sqlite_store, [{**known, "key": "again"}])
 
@@ -183,3 +184,26 @@ def test_what_a_person_decides_is_applied_by_an_increment_as_by_a_full_run(sqlit
 
         assert (after[left] == after[right]) == (kind == "match")
         assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
+
+
+def test_an_index_is_trusted_by_another_process(sqlite_store: Store) -> None:
+    land(sqlite_store, people(_COUNT))
+    resolve(sqlite_store)
+    state = match_index.state(sqlite_store, 1, "person")
+    stored_model = identity.active_model(sqlite_store, 1, "person")
+    assert state is not None
+    assert stored_model is not None
+    script = (
+        "import sys; from pipelines.resolve.index import fingerprint; from pipelines.resolve.model import MatchModel; "
+        "from pipelines.resolve.rules import load_policy; "
+        "print(fingerprint(load_policy(), MatchModel.from_json(sys.stdin.read()).features))"
+    )
+    marks = {
+        subprocess.run(
+            [sys.executable, "-c", script], input=stored_model[1], env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+
+    assert marks == {state.fingerprint}

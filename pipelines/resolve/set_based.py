@@ -1,0 +1,118 @@
+"""The steps of an increment as set-based SQL on a connection of its own: for many changed records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.resolve import deterministic, engine, index
+from pipelines.resolve.affected import NO_STATS, Affected
+from pipelines.resolve.compiled import compile_model
+from pipelines.resolve.features import build_norm, numbered
+from pipelines.resolve.finish import finish_norm
+from pipelines.resolve.ledger import stats_rows
+from pipelines.resolve.neighbours import Neighbours
+from pipelines.resolve.read_store import read_match_table
+from pipelines.resolve.scoring import prepare, score_pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from pipelines.resolve.cluster import Ints
+    from pipelines.resolve.incremental import Given, Pair
+    from pipelines.store.match_blocks import Line
+
+
+class SetBased(Affected):
+    """What changed records change, worked out by statements; see ``incremental.Work``."""
+
+    def __init__(self, given: Given) -> None:
+        con = engine.connect()
+        con.execute("SET preserve_insertion_order = true")
+        near = Neighbours(con, given.store, given.tenant_id, given.entity, given.state, given.model.features)
+        super().__init__(near, given.store, given.tenant_id, given.entity, given.model, given.policy)
+        self._given = given
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.con.close()
+
+    @property
+    def rows(self) -> dict[int, Line]:
+        """The lines at hand, as they are now."""
+        return self.near.rows
+
+    def work_out(self, changed: Ints, floor: float) -> None:
+        """Work out what the changed records change of others, step by step."""
+        given, ids = self._given, changed.tolist()
+        table = read_match_table(given.store, given.tenant_id, given.entity, given.policy, pa.array(changed))
+        self.con.register("match", numbered(table))
+        features = build_norm(self.con, given.entity, given.policy, given.model.features)
+        deterministic.build_held(self.con, features, given.policy)
+        self.con.execute(NO_STATS)
+        finish_norm(self.con, features, given.policy)
+        self.con.execute("CREATE OR REPLACE TABLE numbered AS SELECT rid, source_record_id AS sid FROM match")
+        refs = dict(zip(table["source_record_id"].to_pylist(), table["source_ref"].to_pylist(), strict=True))
+        self.near.fetch(ids)
+        self.take(ids, self.near.new_rows(refs))
+        self.count_values()
+        self.move_keys()
+        self.score(floor)
+        self.link()
+        self.stats = stats_rows(self.stats, given.entity)
+
+    def scored(self) -> list[tuple[int, int, float]]:
+        """Return the scored pairs: those with a record that differs, or of a block that crossed the limit."""
+        return self.con.execute("SELECT l, r, weight FROM found").fetchall()
+
+    def links(self) -> list[tuple[int, int, str]]:
+        """Return the deterministic links among ``linked``."""
+        return self.con.execute("SELECT l, r, rule FROM link_found").fetchall()
+
+    def crossing(self) -> set[Pair]:
+        """Return the unchanged pairs whose block became usable or unusable."""
+        return {(int(a), int(b)) for a, b in self.con.execute("SELECT a, b FROM crossing_pair").fetchall()}
+
+    def fetch(self, ids: Iterable[int]) -> None:
+        """Read the lines of these records."""
+        self.near.fetch(ids)
+
+    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Pair]]:
+        """Decide these records anew as a full run would; return them, their clusters, and pairs that contradict."""
+        given, order = self._given, self.near.load(reached)
+        row = {sid: rid for rid, sid in enumerate(order)}
+        self._edge_table("pair", pairs, row)
+        self._edge_table("link", links, row)
+        compiled = compile_model(given.model)
+        prepare(self.con, compiled)
+        score_pairs(self.con, compiled, "pair", "scored", None)
+        records = np.array(order, np.int64)
+        labels = engine.partition_of(self.con, given.model, given.policy, given.constraints.over(records))
+        against = self.con.execute("SELECT l, r FROM conflict").fetchall()
+        return records, labels, [(order[left], order[right]) for left, right in against]
+
+    def _edge_table(self, name: str, pairs: set[Pair], row: dict[int, int]) -> None:
+        ends = sorted((min(row[a], row[b]), max(row[a], row[b])) for a, b in pairs)
+        l, r = zip(*ends, strict=True) if ends else ((), ())  # noqa: E741
+        self.con.register("edges", pa.table({"l": pa.array(l, pa.int32()), "r": pa.array(r, pa.int32())}))
+        self.con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT DISTINCT * FROM edges ORDER BY l, r")
+        self.con.unregister("edges")
+
+    def buckets(self) -> tuple[pa.Table, Ints]:
+        """Return the buckets whose postings moved, and the numbers of those that are empty now."""
+        keys = self.near.hashes(
+            """SELECT h FROM (FROM moved EXCEPT FROM placed) UNION SELECT h FROM (FROM placed EXCEPT FROM moved)"""
+        )
+        numbers = np.unique(index.bucket_of(keys, self.near.bits))
+        found = self.con.execute("SELECT h, sid FROM posting").fetchnumpy()
+        h, sid = np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)
+        mine = np.isin(index.bucket_of(h, self.near.bits), numbers)
+        rows = index.bucket_rows(self._given.entity, h[mine], sid[mine], self.near.bits)
+        return rows, np.setdiff1d(numbers, rows["bucket"].to_numpy())
