@@ -1,4 +1,4 @@
-"""What the mapping process does: it is told one task, then answers parts until there are no more."""
+"""What the mapping process does: it is told one task, then maps what it is told until there is no more."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from pipelines.normalise.mapper import Made, receive, send
 
 if TYPE_CHECKING:
@@ -17,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def serve(given: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer each part with what it became, or with the error that it raised."""
+    """Answer each batch with what it became, or with the error that it raised."""
     task: MapTask = receive(given)
     while True:
         try:
-            part = receive(given)
+            pieces = receive(given)
         except EOFError:
             return
         try:
-            answer: object = _plain(task.prepare(pa.ipc.open_stream(part).read_all()))
+            answer: object = [_plain(made) for made in task.map_pieces(pieces)]
         except Exception as error:  # noqa: BLE001  raised again by who asked
             answer = error
         send(answers, answer)
@@ -33,13 +31,13 @@ def serve(given: IO[bytes], answers: IO[bytes]) -> None:
 
 def _plain(made: Made) -> Made:
     """Return the same with dicts in the place of views of them, which cannot be pickled."""
-    mapped, ready = made
+    mapped = made.mapped
     copies: dict[str, Any] = {
         "warnings": dict(mapped.warnings),
         "unmapped": dict(mapped.unmapped),
         "ignored": dict(mapped.ignored),
     }
-    return Made(replace(mapped, **copies), ready)
+    return made._replace(mapped=replace(mapped, **copies))
 
 
 def _main() -> None:

@@ -1,8 +1,8 @@
-"""Mapping a part of a stream: all of normalise that needs no store, in this process or in one of its own.
+"""Mapping a stream's landed rows: all of normalise that needs no store, in this process or in one of its own.
 
 Writing rows holds Python's lock again and again, so that a mapper in a thread beside it and the writer wait for each other:
-together they take longer than the slower of the two. A load of many records is mapped by a child process, which is given
-parts and returns what is to be written; a small one is not worth the child's start. Both run the same function.
+together they take longer than the slower of the two. A load of many records is mapped by a child process, which is told
+which rows and returns what is to be written; a small one is not worth the child's start. Both run the same function.
 """
 
 from __future__ import annotations
@@ -18,31 +18,36 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-import numpy as np
 import pyarrow as pa
 
 from canonical_model import load_vocabulary
 from connectors.sdk.catalog import ConnectorFolder
 from connectors.sdk.errors import FixConnector, StopStream
 from connectors.sdk.mapping import BATCH, CompiledStream, MappedBatch, compile_stream
-from pipelines.normalise.batch import REFS, Origin, Ready, made_ready
+from pipelines.landing import Landing
+from pipelines.normalise.batch import Origin, Ready, made_ready
+from pipelines.normalise.parts import Piece, in_rounds, read_piece, together
+from pipelines.normalise.rows import quarantine_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from canonical_model import Entity
 
 WORTH_A_PROCESS: Final = 50_000
 """From so many rows on the start of a process, a second or two, is worth it."""
-READ: Final = [*BATCH.names, "hash"]
-"""The columns of a part that mapping reads."""
+TOLD: Final = ["ordinal", "source_key", "op", "record_time", "segment_id", "row_no"]
+"""What whoever writes a part has to know of its records; their payloads stay where they were mapped."""
 
 
 class Made(NamedTuple):
-    """What a part became: the account of it without its rows, and the rows ready to be written."""
+    """What a part became: its records, the account without its rows, the rows ready to be written, and quarantine."""
 
+    told: pa.Table
     mapped: MappedBatch
     ready: Ready
+    bad: pa.Table
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class MapTask:
     origin: Origin
     timezone: str | None
     region: str | None
+    landing_url: str
 
     @cached_property
     def _connector(self) -> ConnectorFolder:
@@ -69,14 +75,22 @@ class MapTask:
         vocabulary = load_vocabulary()
         return [vocabulary.entity(name) for name in self._connector.mapping.entities(self.stream)]
 
-    def prepare(self, part: pa.Table) -> Made:
-        """Do all that needs no store: the mapped rows are handed over ready to be written."""
-        if part.num_rows == 0:
-            return Made(MappedBatch(0, 0, {}, part), Ready({}, REFS.empty_table(), np.empty(0, np.int64)))
+    def map_pieces(self, pieces: Sequence[Piece]) -> list[Made]:
+        """Read landed rows and map them, in the parts that one transaction takes each."""
+        landing = Landing(self.landing_url)
+        return self.map_rows(together([read_piece(landing, piece) for piece in pieces]))
+
+    def map_rows(self, batch: pa.Table) -> list[Made]:
+        """Do all with these rows that needs no store."""
+        return [self._made(part) for part in in_rounds(batch)]
+
+    def _made(self, part: pa.Table) -> Made:
         mapped = self._compiled.run(part.select(BATCH.names), timezone=self.timezone, default_region=self.region)
         self._check(part, mapped)
-        ready = made_ready(part, mapped.rows, self._entities, self.origin, self._connector.mapping.version)
-        return Made(replace(mapped, rows={}), ready)
+        version = self._connector.mapping.version
+        ready = made_ready(part, mapped.rows, self._entities, self.origin, version)
+        bad = quarantine_rows(part, mapped.quarantine, self.origin.object, version)
+        return Made(part.select(TOLD), replace(mapped, rows={}), ready, bad)
 
     def _check(self, part: pa.Table, mapped: MappedBatch) -> None:
         if mapped.read == part.num_rows and mapped.mapped + mapped.quarantine.num_rows == mapped.read:
@@ -90,16 +104,16 @@ class MapTask:
 
 
 class Mapper:
-    """Maps parts one after another, beside the caller; a context manager."""
+    """Maps batches one after another, beside the caller; a context manager."""
 
     def __init__(self, task: MapTask) -> None:
         self._task = task
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._child: subprocess.Popen[bytes] | None = None
 
-    def submit(self, part: pa.Table) -> Future[Made]:
-        """Return what will be made of the part."""
-        return self._thread.submit(self._map, part)
+    def submit(self, pieces: Sequence[Piece]) -> Future[list[Made]]:
+        """Return what will be made of these landed rows, part by part."""
+        return self._thread.submit(self._map, pieces)
 
     def alone(self) -> Self:
         """Map in a process of its own from now on."""
@@ -113,12 +127,12 @@ class Mapper:
             send(self._child.stdin, replace(self._task))  # a copy has nothing compiled
         return self
 
-    def _map(self, part: pa.Table) -> Made:
-        return self._task.prepare(part) if self._child is None else self._told(self._child, part)
+    def _map(self, pieces: Sequence[Piece]) -> list[Made]:
+        return self._task.map_pieces(pieces) if self._child is None else self._told(self._child, pieces)
 
-    def _told(self, child: subprocess.Popen[bytes], part: pa.Table) -> Made:
+    def _told(self, child: subprocess.Popen[bytes], pieces: Sequence[Piece]) -> list[Made]:
         try:
-            send(child.stdin, _packed(part.select(READ)))
+            send(child.stdin, pieces)
             answer = receive(child.stdout)
         except (OSError, EOFError) as why:
             what = f"the process that maps {self._task.stream} ended with {child.wait()}"
@@ -126,7 +140,7 @@ class Mapper:
             raise StopStream(what, where=self._task.origin.connection_id, why=str(why), do=do) from why
         if isinstance(answer, Exception):
             raise answer
-        made: Made = answer
+        made: list[Made] = answer
         return made
 
     def __enter__(self) -> Self:
@@ -155,12 +169,3 @@ def receive(pipe: IO[bytes] | None) -> Any:
     """Read one message; EOFError when the other side is gone."""
     assert pipe is not None
     return pickle.load(pipe)  # noqa: S301  written by this program's own process
-
-
-def _packed(part: pa.Table) -> bytes:
-    """Return the part's own rows: a pickled slice would bring all that it was cut from."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, part.schema) as writer:
-        writer.write_table(part)
-    whole: bytes = sink.getvalue().to_pybytes()
-    return whole

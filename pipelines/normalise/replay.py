@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.sdk.mapping import MappedBatch
 from pipelines.context import StageContext
-from pipelines.normalise import rows as build
-from pipelines.normalise.unit import Unit, _renumbered
+from pipelines.landing import Landing
+from pipelines.normalise.parts import piece_of, read_piece, together
+from pipelines.normalise.unit import Unit
 from pipelines.report import StageReport
 from pipelines.store import Lease, WriteTransaction, heads, quarantine
 from pipelines.store.quarantine_reads import Entry, Filter, entries
@@ -68,8 +68,8 @@ class _Replay(Unit):
         self._bad, self._last_good = [], {}
         with self._write() as tx:
             self._forget(tx, history)
-            for part in build.in_rounds(history):
-                self._store(tx, part, *self.task.prepare(part))
+            for part in self.task.map_rows(history):
+                self._store(tx, part)
             self._settle(tx, chosen)
 
     def _history(self, keys: list[str]) -> pa.Table:
@@ -77,13 +77,13 @@ class _Replay(Unit):
         tenant_id = self.context.tenant_id
         consumed = self.store.watermark(_STAGE, self._unit, tenant_id=tenant_id)
         found = heads.segments_after(self.store, self.connection_id, self.stream, 0, tenant_id=tenant_id)
-        return _renumbered(list(self._versions([one for one in found if one.change_seq <= consumed], keys)))
+        return together(list(self._versions([one for one in found if one.change_seq <= consumed], keys)))
 
     def _versions(self, segments: Sequence[heads.CommittedSegment], keys: list[str]) -> Iterator[pa.Table]:
-        wanted = pa.array(keys, pa.string())
+        wanted, landing = pa.array(keys, pa.string()), Landing(self.context.config.landing_url)
         for one in segments:
             for file in one.files:
-                landed = self._slice(file, one.segment_id)
+                landed = read_piece(landing, piece_of(file, one.segment_id))
                 mine = landed.filter(pc.is_in(landed.column("source_key"), value_set=wanted))
                 if mine.num_rows:
                     yield mine
@@ -94,10 +94,9 @@ class _Replay(Unit):
         owners = tx.intern(self._origin.own_refs(keys)).select(["source_record_id"])
         self._retire(tx, owners)
 
-    def _store_quarantine(self, tx: WriteTransaction, part: pa.Table, good: pa.Table, mapped: MappedBatch) -> None:
+    def _store_quarantine(self, tx: WriteTransaction, good: pa.Table, bad: pa.Table) -> None:
         """Keep the verdicts: only that on the newest version of a record says whether it stays in quarantine."""
         del tx  # nothing is entered before all versions have been seen
-        bad = build.quarantine_rows(part, mapped.quarantine, self.object, self.mapping.version)
         if bad.num_rows:
             self._bad.append(bad)
         self._last_good.update(dict.fromkeys(bad.column("source_key").to_pylist(), False))

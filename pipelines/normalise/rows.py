@@ -57,19 +57,6 @@ def quarantine_rows(part: pa.Table, bad: pa.Table, object_name: str, mapping_ver
     )
 
 
-def in_rounds(batch: pa.Table) -> list[pa.Table]:
-    """Split a batch so that no source key comes twice in a part; parts keep the order in which a key was landed."""
-    if pc.count_distinct(batch.column("source_key"), mode="all").as_py() == batch.num_rows:
-        return [batch] if batch.num_rows else []
-    numbered = query(
-        "SELECT *, row_number() OVER (PARTITION BY source_key ORDER BY ordinal) AS round FROM batch ORDER BY ordinal",
-        batch=batch,
-    )
-    rounds = query("SELECT DISTINCT round FROM numbered ORDER BY round", numbered=numbered).column(0).to_pylist()
-    part = "SELECT * EXCLUDE round FROM numbered WHERE round = $round ORDER BY ordinal"
-    return [query(part, {"round": number}, numbered=numbered) for number in rounds]
-
-
 def stub_contacts(refs: pa.Table) -> dict[str, pa.Table]:
     """Return the contact points and identifiers by which stubs of the objects ``@system`` can be recognised.
 

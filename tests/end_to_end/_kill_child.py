@@ -23,7 +23,7 @@ from pipelines.context import StageContext
 from pipelines.extract import segments
 from pipelines.extract.tokens import StoreTokens
 from pipelines.golden import stage as golden
-from pipelines.normalise import unit
+from pipelines.normalise import mapper, parts
 from pipelines.resolve import ledger
 from pipelines.store import Store, leases, tables
 from pipelines.store.connection_health import read_events
@@ -58,9 +58,9 @@ def warm() -> None:
             small.__dict__.update(manifest=paged(folder.manifest, PAGE_RECORDS), mapping=folder.mapping)
             _small[name] = small
     segments.SEGMENT_RECORDS = SEGMENT_RECORDS
-    unit._BATCH_ROWS = ledger.ROWS_PER_WRITE = golden.WRITE_ROWS = WRITE_ROWS
+    parts.BATCH_ROWS = ledger.ROWS_PER_WRITE = golden.WRITE_ROWS = WRITE_ROWS
     leases.HEARTBEAT_S = HEARTBEAT_S
-    vars(unit)["compile_stream"] = lambda mapping, stream, _: _compiled[mapping.connector, stream]
+    vars(mapper)["compile_stream"] = lambda mapping, stream, _: _compiled[mapping.connector, stream]
     vars(duckdb)["connect"] = partial(duckdb.connect, config={"threads": 1})  # a few records each: threads only cost
     _kill_points.install(_crossings)
 

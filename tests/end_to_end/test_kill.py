@@ -27,10 +27,10 @@ PEOPLE = 230  # enough records for a match model that is learned, not built in
 _SMALL = """
 from pipelines.extract import segments
 from pipelines.golden import stage
-from pipelines.normalise import unit
+from pipelines.normalise import parts
 from pipelines.resolve import ledger
 segments.SEGMENT_RECORDS = 40
-unit._BATCH_ROWS = 40
+parts.BATCH_ROWS = 40
 ledger.ROWS_PER_WRITE = 40
 stage.WRITE_ROWS = 40
 from pipelines.cli import main

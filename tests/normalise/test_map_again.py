@@ -129,7 +129,7 @@ def test_an_account_that_does_not_add_up_is_refused_before_anything_is_written(
     from connectors.sdk.errors import Unaccounted
     from pipelines.normalise.unit import Unit
 
-    monkeypatch.setattr(Unit, "_count", lambda self, part, _: self.counts.update(read=part.num_rows + 1))
+    monkeypatch.setattr(Unit, "_count", lambda self, mapped: self.counts.update(read=mapped.read + 1))
 
     with pytest.raises(Unaccounted, match="2 read are not 0 mapped"):
         _sync(sqlite_hub, monkeypatch, [ADA])

@@ -14,7 +14,6 @@ from pipelines import extract, normalise
 from pipelines.normalise import unit
 from pipelines.normalise.batch import Origin
 from pipelines.normalise.mapper import Mapper, MapTask
-from pipelines.normalise.unit import _NOTHING
 from pipelines.store import Store, digest
 from tests._hub import MAPPING, Hub, make_hub
 
@@ -66,13 +65,13 @@ def test_what_another_process_cannot_map_is_raised_here(hub: Hub, monkeypatch: p
 
 def test_a_mapping_process_that_died_ends_the_stream_and_says_what_to_do(sqlite_hub: Hub):
     folder = sqlite_hub.connection.connector.path
-    task = MapTask(folder, "people", Origin("toy", "person", "person", {}), None, None)
+    task = MapTask(folder, "people", Origin("toy", "person", "person", {}), None, None, sqlite_hub.config.landing_url)
 
     with Mapper(task) as mapper:
         child = mapper.alone()._child
         assert child is not None
         child.kill()
-        made = mapper.submit(_NOTHING)
+        made = mapper.submit([])
 
     with pytest.raises(StopStream, match="run again"):
         made.result()
