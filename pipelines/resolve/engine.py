@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 import numpy as np
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 SCORE_FLOOR = 0.05
 UNRELIABLE = 0.001
-MEMORY_LIMIT = "2400MB"
+MEMORY_LIMIT = "2100MB"
 BATCH_ROWS = 60_000
 
 
@@ -75,22 +76,68 @@ def resolve_table(
     model: MatchModel | None = None,
     constraints: Constraints | None = None,
     then: Callable[[duckdb.DuckDBPyConnection, Resolution], None] | None = None,
+    meanwhile: Meanwhile | None = None,
 ) -> Resolution:
     """Partition the records of a match table; without a model one is learned from them first.
 
-    What people decided (``constraints``) binds the partition and stays out of what is learned.
+    What people decided (``constraints``) binds the partition and stays out of what is learned. ``meanwhile`` is called
+    beside learning and scoring, as soon as what it reads is there; what it raises is raised here.
     ``then`` is called while the tables that the resolution was made in are still there.
     """
     con = connect()
     try:
         records = numbered(table)
         con.register("match", in_batches(records))
-        resolution = _resolve(con, records, entity, policy, model, constraints or Constraints())
+        with ThreadPoolExecutor(max_workers=1) as threads:
+            beside = _Beside(con, records, meanwhile, threads)
+            resolution = _resolve(con, records, entity, policy, model, constraints or Constraints(), beside)
+            beside.end()
         if then is not None:
             then(con, resolution)
         return resolution
     finally:
         con.close()
+
+
+class Meanwhile(Protocol):
+    """What is done beside the resolution, on a connection of its own to the same tables, one step after the other."""
+
+    def records(self, con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
+        """Called when ``match``, ``norm`` and ``held`` are as they stay, if a model with blocking keys is to come."""
+
+    def keys(self, con: duckdb.DuckDBPyConnection, model: MatchModel) -> None:
+        """Called when ``keyed`` too is as it stays."""
+
+
+class _Beside:
+    """Does the caller's steps in a thread."""
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        records: pa.Table,
+        meanwhile: Meanwhile | None,
+        threads: ThreadPoolExecutor,
+    ) -> None:
+        self._con, self._meanwhile, self._threads = con.cursor(), meanwhile, threads
+        self._begun: list[Future[None]] = []
+        if meanwhile is not None:
+            self._con.register("match", in_batches(records))
+
+    def records(self, features: tuple[Feature, ...]) -> None:
+        """Begin the first step."""
+        if self._meanwhile is not None:
+            self._begun.append(self._threads.submit(self._meanwhile.records, self._con, features))
+
+    def keys(self, model: MatchModel) -> None:
+        """Begin the second step, after the first."""
+        if self._begun and self._meanwhile is not None:
+            self._begun.append(self._threads.submit(self._meanwhile.keys, self._con, model))
+
+    def end(self) -> None:
+        """Wait for its end."""
+        for step in self._begun:
+            step.result()
 
 
 def in_batches(records: pa.Table) -> pa.Table:
@@ -116,15 +163,19 @@ def _resolve(
     policy: Policy,
     model: MatchModel | None,
     constraints: Constraints,
+    beside: _Beside,
 ) -> Resolution:
     features = build_norm(con, entity, policy, model.features if model else None)
     deterministic.build_values(con, features, policy)
     finish_norm(con, features, policy)
     deterministic.build_links(con, policy)
+    if _keyed(con, policy, model):
+        beside.records(features)
     if model is None:
-        model = _learn(con, entity, policy, features)
+        model = _learn(con, entity, policy, features, beside)
     else:
         blocking.build_pairs(con, model.atoms, model.keys)
+        beside.keys(model)
         compiled = compile_model(model)
         prepare(con, compiled)
         _score(con, compiled)
@@ -132,7 +183,16 @@ def _resolve(
     return _resolution(con, records, model, policy, labels, constraints)
 
 
-def _learn(con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, features: tuple[Feature, ...]) -> MatchModel:
+def _keyed(con: duckdb.DuckDBPyConnection, policy: Policy, model: MatchModel | None) -> bool:
+    """Tell whether pairs are, or will be, found by blocking keys: of few records every pair is scored."""
+    if model is not None:
+        return blocking.EVERY_PAIR not in model.keys
+    return _count(con, "norm WHERE NOT is_stub") >= policy.training_rows
+
+
+def _learn(
+    con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, features: tuple[Feature, ...], beside: _Beside
+) -> MatchModel:
     """Learn a model and leave its scores in ``scored``."""
     con.execute("CREATE OR REPLACE VIEW scored_records AS SELECT * FROM norm WHERE NOT is_stub")
     profiles = profile_features(con, features)
@@ -161,6 +221,7 @@ def _learn(con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, features
     if enough:
         model = _with_keys(con, model, rows)
     blocking.build_pairs(con, model.atoms, model.keys)
+    beside.keys(model)
     if not enough:
         model = _with_prior(con, model, rows)
     compiled = compile_model(model)

@@ -48,7 +48,7 @@ POSTING_BYTES = 16
 ROWS_PER_WRITE = 20_000
 _WORD = 64
 BLOCKS_PER_WRITE = 2_000
-BUCKETS_AT_ONCE = 1 << 15
+BUCKETS_AT_ONCE = 1 << 14
 VALUE_HASH = "hash('value', kind, value)"
 _FLAGS = ("is_stub", "employee")
 
@@ -181,18 +181,18 @@ class IndexWriter:
     entity: str
     writing: Writing
 
-    def write(
-        self, con: duckdb.DuckDBPyConnection, model_id: int, features: tuple[Feature, ...], mark: str
-    ) -> IndexState:
-        """Replace the index; return what to say of it once everything else of the run is written too."""
-        count, bits = self._sizes(con)
-        state = IndexState(model_id, None, bits, count)
+    def write_lines(self, con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
+        """Empty the index and write the records' lines; until it is told so nobody takes it for whole."""
         with self.writing() as tx:
-            match_index.set_state(tx, self.entity, state)
+            match_index.set_state(tx, self.entity, IndexState(0, None, 0, 0))
             match_index.clear(tx, self.entity)
         self._write_blocks(con, features)
+
+    def write_postings(self, con: duckdb.DuckDBPyConnection, mark: str) -> IndexState:
+        """Write the postings; return what to say of the index, of model 0, once everything else of the run is written."""
+        count, bits = self._sizes(con)
         self._write_postings(con, bits)
-        return IndexState(model_id, mark, bits, count)
+        return IndexState(0, mark, bits, count)
 
     def _sizes(self, con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
         row = con.execute(

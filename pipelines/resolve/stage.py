@@ -14,7 +14,7 @@ from pipelines.resolve.assigned import assigned, live_ids
 from pipelines.resolve.decisions import constraints
 from pipelines.resolve.engine import resolve_table
 from pipelines.resolve.incremental import Given
-from pipelines.resolve.index import IndexWriter, fingerprint, is_indexed
+from pipelines.resolve.index import IndexWriter, fingerprint
 from pipelines.resolve.ledger import Ledger
 from pipelines.resolve.match_view import MATCHED_ENTITIES
 from pipelines.resolve.model import MatchModel
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pipelines.context import StageContext
     from pipelines.resolve.decisions import Constraints
     from pipelines.resolve.engine import Resolution
+    from pipelines.resolve.features import Feature
     from pipelines.resolve.rules import Policy
     from pipelines.store import Lease
 
@@ -99,30 +100,39 @@ def _resolve(
     reused = known is not None and not _outgrown(known, table.num_rows, policy)
     decided = constraints(decisions.open_decisions(store, tenant, entity))
     keep = _Keep(context, entity, policy, lease, stored[0] if stored and reused else None)
-    resolution = resolve_table(table, entity, policy, known if reused else None, decided, keep)
+    model = known if reused else None
+    resolution = resolve_table(table, entity, policy, model, decided, meanwhile=keep)
+    keep.keep(resolution.model)
     report = _write(context, entity, resolution, keep.model_id, lease)
     return replace(report, details=report.details | _conflicts(decided)), keep.index
 
 
 class _Keep:
-    """Stores a new model and writes the index, while the tables of a full run are there."""
+    """Writes the index while the tables of a full run are there, and stores a new model."""
 
     def __init__(self, context: StageContext, entity: str, policy: Policy, lease: Lease, known: int | None) -> None:
         self._context, self._entity, self._policy = context, entity, policy
         self._writing = Ledger(context, entity, lease).writing
         self._known = known
         self.model_id = known or 0
+        self._writer = IndexWriter(entity, self._writing)
         self.index: IndexState | None = None
 
-    def __call__(self, con: duckdb.DuckDBPyConnection, resolution: Resolution) -> None:
-        """Write the index; one that no model needs any more is emptied."""
-        model = resolution.model
+    def records(self, con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
+        """Write the index's lines; it says nothing before all of it is written and it is told its model."""
+        self._writer.write_lines(con, features)
+
+    def keys(self, con: duckdb.DuckDBPyConnection, model: MatchModel) -> None:
+        """Write the index's postings."""
+        self.index = self._writer.write_postings(con, fingerprint(self._policy, model.features))
+
+    def keep(self, model: MatchModel) -> None:
+        """Store a new model; an index that no model needs any more is emptied."""
         if self._known is None:
             with self._writing() as tx:
                 self.model_id = identity.add_model(tx, self._entity, model.to_json(), dict(model.report))
-        if is_indexed(model):
-            mark = fingerprint(self._policy, model.features)
-            self.index = IndexWriter(self._entity, self._writing).write(con, self.model_id, model.features, mark)
+        if self.index is not None:
+            self.index = replace(self.index, model_id=self.model_id)
         elif match_index.state(self._context.store, self._context.tenant_id, self._entity):
             with self._writing() as tx:
                 match_index.clear(tx, self._entity)
