@@ -202,17 +202,18 @@ class Affected:
         )
 
     def _move_postings(self) -> None:
-        """Make ``posting`` say what is now; ``moved`` has the keys whose postings were taken out or put in."""
+        """Make ``posting`` say what is now; ``moved`` are the postings of before and ``placed`` those of now."""
         self.near.load(self.dirty)
         self.near.offer("moving", self.dirty | self.gone)
         self.con.execute(
-            f"""CREATE OR REPLACE TABLE moved AS SELECT h, sid FROM posting SEMI JOIN moving USING (sid);
-            DELETE FROM posting WHERE sid IN (FROM moving);
-            CREATE OR REPLACE TABLE placed AS SELECT h, sid FROM new_key UNION ALL
+            f"""CREATE OR REPLACE TABLE placed AS SELECT h, sid FROM new_key UNION ALL
                 SELECT {VALUE_HASH} AS h, sid FROM held JOIN numbered USING (rid)"""
         )
         self.near.reach(self.near.hashes("SELECT DISTINCT h FROM placed"))
-        self.con.execute("DELETE FROM posting WHERE sid IN (FROM moving); INSERT INTO posting FROM placed")
+        self.con.execute(
+            """CREATE OR REPLACE TABLE moved AS SELECT h, sid FROM posting SEMI JOIN moving USING (sid);
+            DELETE FROM posting WHERE sid IN (FROM moving); INSERT INTO posting FROM placed"""
+        )
 
     def score(self, floor: float) -> None:
         """Create ``found`` (l, r, weight by record number): pairs with a record that differs, or of a block that crossed."""

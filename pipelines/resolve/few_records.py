@@ -44,7 +44,7 @@ class Records:
 
     def __init__(self, given: Given) -> None:
         self._given = given
-        self._form, self._compiled = ready(given.store, given.model, given.model_id, given.policy)
+        self._form, self._compiled = ready(given.store, given.model, given.policy)
         self.rows: dict[int, Line] = {}
         self._asked: set[int] = set()
         self._whole: dict[int, tuple[Line, dict[str, Any]]] = {}

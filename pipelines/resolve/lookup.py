@@ -16,20 +16,20 @@ import numpy as np
 from connectors.sdk.errors import FixConfig
 from pipelines.resolve.blocking import LARGEST_BLOCK
 from pipelines.resolve.candidates import Holder, Value, decode, names_of, rule_between, separated
-from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.guards import OWN
 from pipelines.resolve.index import bucket_of, is_indexed, postings_of
 from pipelines.resolve.match_view import MATCHED_ENTITIES
-from pipelines.resolve.model import MatchModel
-from pipelines.resolve.normal_form import NormalForm, value_hash
+from pipelines.resolve.normal_form import value_hash
+from pipelines.resolve.ready import model_of, ready
 from pipelines.resolve.rules import load_policy
 from pipelines.resolve.threshold import probability
-from pipelines.store import identity, match_index
+from pipelines.store import match_index
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from pipelines.resolve.normal_form import NormalForm
     from pipelines.resolve.rules import Policy
     from pipelines.store import Store
 
@@ -99,11 +99,11 @@ class Lookup:
         if state is None or not state.records:
             return None
         if self._form is None or state.model_id != self._model_id:
-            model = MatchModel.from_json(identity.model_document(self._store, self._tenant, state.model_id))
-            if not is_indexed(model):
+            model = model_of(self._store, self._tenant, state.model_id)
+            if model is None or not is_indexed(model):
                 return None
-            self._form, self._model_id = NormalForm(model, self._policy), state.model_id
-            self._compiled = compile_model(model)
+            self._form, self._compiled = ready(self._store, model, self._policy)
+            self._model_id = state.model_id
         self._bits = state.bits
         return self._form
 

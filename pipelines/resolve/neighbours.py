@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import duckdb
+    from numpy.typing import NDArray
 
     from pipelines.resolve.features import Feature
     from pipelines.resolve.index import Hashes, Ids
     from pipelines.store import Store
     from pipelines.store.match_index import IndexState
+
+
+_FIRST_BITS = 22
+_BUCKETS_AT_ONCE = 20_000
 
 
 class MissingRow(LookupError):
@@ -44,7 +49,8 @@ class Neighbours:
         self._store, self._tenant, self._entity = store, tenant_id, entity
         self.rows: dict[int, Line] = {}
         self._asked: set[int] = set()
-        self._buckets = np.empty(0, np.int64)
+        self._buckets, self._reached = np.empty(0, np.int64), np.empty(0, np.uint64)
+        self._read: list[tuple[Hashes, Ids]] = []
         con.execute("CREATE OR REPLACE TABLE posting (h UBIGINT, sid BIGINT)")
 
     def fetch(self, ids: Iterable[int]) -> None:
@@ -57,14 +63,28 @@ class Neighbours:
             self.rows.setdefault(line.record, line)
 
     def reach(self, hashes: Hashes) -> None:
-        """Read the postings of these keys that were not read before."""
-        wanted = np.setdiff1d(bucket_of(hashes, self.bits), self._buckets)
+        """Bring the postings of these keys into ``posting``; each bucket is read once, and others' stay out of the table."""
+        wanted = np.setdiff1d(hashes, self._reached)
         if not len(wanted):
             return
-        self._buckets = np.union1d(self._buckets, wanted)
-        read = match_index.buckets(self._store, self._tenant, self._entity, pa.array(wanted))
-        h, sid = postings_of(read["postings"].to_pylist())
-        self.insert("posting", h, sid)
+        self._reached = np.union1d(self._reached, wanted)
+        buckets = np.setdiff1d(bucket_of(wanted, self.bits), self._buckets)
+        self._buckets = np.union1d(self._buckets, buckets)
+        for start in range(0, len(buckets), _BUCKETS_AT_ONCE):
+            part = pa.array(buckets[start : start + _BUCKETS_AT_ONCE])
+            read = match_index.buckets(self._store, self._tenant, self._entity, part)
+            self._read.append(postings_of(read["postings"].to_pylist()))
+        for h, sid in self._read:
+            mine = among(h, wanted)
+            self.insert("posting", h[mine], sid[mine])
+
+    def postings(self, numbers: Ids) -> tuple[Hashes, Ids]:
+        """Return all postings, as they are in the index, of buckets that were read."""
+        chosen = np.zeros(1 << self.bits, np.bool_)
+        chosen[numbers] = True
+        parts = [(h[mine], sid[mine]) for h, sid in self._read for mine in (chosen[bucket_of(h, self.bits)],)]
+        empty = np.empty(0, np.uint64), np.empty(0, np.int64)
+        return tuple(np.concatenate([part[at] for part in (empty, *parts)]) for at in (0, 1))  # type: ignore[return-value]
 
     def insert(self, table: str, h: Hashes, sid: Ids) -> None:
         """Add (h, sid) to a table of the connection."""
@@ -108,3 +128,13 @@ class Neighbours:
             f"SELECT sid, features, held FROM ({index.rows_sql(self.features)}) JOIN numbered USING (rid)"
         ).fetchall()
         return {sid: Line(sid, refs[sid], json.loads(features), json.loads(held)) for sid, features, held in found}
+
+
+def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
+    """Mark the hashes that are wanted; a table of their first bits leaves few to be looked for exactly."""
+    table = np.zeros(1 << _FIRST_BITS, np.bool_)
+    shift = np.uint64(64 - _FIRST_BITS)
+    table[wanted >> shift] = True
+    mask: NDArray[np.bool_] = table[hashes >> shift]
+    mask[mask] = np.isin(hashes[mask], wanted)
+    return mask

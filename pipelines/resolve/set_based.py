@@ -13,7 +13,7 @@ from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.ledger import stats_rows
-from pipelines.resolve.neighbours import Neighbours
+from pipelines.resolve.neighbours import Neighbours, among
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.scoring import prepare, score_pairs
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipelines.resolve.cluster import Ints
     from pipelines.resolve.incremental import Given, Pair
+    from pipelines.resolve.index import Hashes
     from pipelines.store.match_blocks import Line
 
 
@@ -107,12 +108,18 @@ class SetBased(Affected):
 
     def buckets(self) -> tuple[pa.Table, Ints]:
         """Return the buckets whose postings moved, and the numbers of those that are empty now."""
-        keys = self.near.hashes(
-            """SELECT h FROM (FROM moved EXCEPT FROM placed) UNION SELECT h FROM (FROM placed EXCEPT FROM moved)"""
-        )
-        numbers = np.unique(index.bucket_of(keys, self.near.bits))
-        found = self.con.execute("SELECT h, sid FROM posting").fetchnumpy()
-        h, sid = np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)
-        mine = np.isin(index.bucket_of(h, self.near.bits), numbers)
-        rows = index.bucket_rows(self._given.entity, h[mine], sid[mine], self.near.bits)
+        out, put = self._moved("FROM moved EXCEPT FROM placed"), self._moved("FROM placed EXCEPT FROM moved")
+        numbers = np.unique(index.bucket_of(np.concatenate((out[0], put[0])), self.near.bits))
+        hashes, records = self.near.postings(numbers)
+        leaving = set(zip(*(each.tolist() for each in out), strict=True))
+        doubted = np.flatnonzero(among(hashes, out[0]))
+        pairs = zip(hashes[doubted].tolist(), records[doubted].tolist(), strict=True)
+        kept = np.ones(len(hashes), np.bool_)
+        kept[doubted] = [pair not in leaving for pair in pairs]
+        hashes, records = np.concatenate((hashes[kept], put[0])), np.concatenate((records[kept], put[1]))
+        rows = index.bucket_rows(self._given.entity, hashes, records, self.near.bits)
         return rows, np.setdiff1d(numbers, rows["bucket"].to_numpy())
+
+    def _moved(self, query: str) -> tuple[Hashes, Ints]:
+        found = self.con.execute(query).fetchnumpy()
+        return np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)

@@ -19,6 +19,7 @@ from pipelines.resolve.ledger import Ledger
 from pipelines.resolve.match_view import MATCHED_ENTITIES
 from pipelines.resolve.model import MatchModel
 from pipelines.resolve.read_store import read_match_table
+from pipelines.resolve.ready import model_of
 from pipelines.resolve.rules import load_policy
 from pipelines.store import decisions, identity, match_index, retractions
 from pipelines.store.match_index import IndexState
@@ -77,14 +78,14 @@ def _increment(
 ) -> StageReport | None:
     """Resolve only what changed, where the active model has an index of the store; else ``None``, and nothing is done."""
     store, tenant = context.store, context.tenant_id
-    stored, state = identity.active_model(store, tenant, entity), match_index.state(store, tenant, entity)
-    if stored is None or state is None or state.fingerprint is None or state.model_id != stored[0]:
+    number, state = identity.active_number(store, tenant, entity), match_index.state(store, tenant, entity)
+    if number is None or state is None or state.fingerprint is None or state.model_id != number:
         return None
-    if not MatchModel.is_current(stored[1]):
+    model = model_of(store, tenant, number)
+    if model is None:
         return None
-    model = MatchModel.from_json(stored[1])
     bound = constraints(decisions.open_decisions(store, tenant, entity))
-    given = Given(store, tenant, entity, policy, model, stored[0], state, bound, decided)
+    given = Given(store, tenant, entity, policy, model, number, state, bound, decided)
     report = apply_changes(context, given, *span, lease, lambda rows: _outgrown(model, rows, policy))
     return replace(report, details=report.details | _conflicts(bound)) if report else None
 

@@ -197,6 +197,13 @@ def active_model(store: Store, tenant_id: int, entity: str) -> tuple[int, str] |
     return (int(rows[0][0]), json.dumps(rows[0][1])) if rows else None
 
 
+def active_number(store: Store, tenant_id: int, entity: str) -> int | None:
+    """Return the number of the match model that scores an entity now."""
+    mine = match_model.c.tenant_id == tenant_id, match_model.c.entity == entity, _is_active()
+    rows = store.read(select(match_model.c.model_id).where(*mine).order_by(match_model.c.model_id.desc()).limit(1))
+    return int(rows[0][0]) if rows else None
+
+
 def models(store: Store, tenant_id: int) -> list[StoredModel]:
     """Return every match model, oldest first."""
     model = match_model.c
