@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,7 @@ import msgspec
 from connectors.sdk import incremental, paging, paths, seams, templates
 from connectors.sdk import progress as windows
 from connectors.sdk.body import MISSING, Body, Malformed, Raw
+from connectors.sdk.changed import changed
 from connectors.sdk.circle import Rounds
 from connectors.sdk.errors import FixConnector, StopStream
 from connectors.sdk.http import Reply
@@ -95,7 +96,7 @@ class Chain:
         """Return how the query at ``progress`` is asked for."""
         keyset = self._incremental.keyset if self._incremental else None
         spec = keyset.request if keyset is not None and progress.key is not None else self._listed
-        return spec if progress.size is None else replace(spec, page_size=progress.size)
+        return spec if progress.size is None else changed(spec, page_size=progress.size)
 
     async def pages(self) -> AsyncGenerator[Page, None]:
         """Yield the pages; the next request is under way while one is cut and worked on."""
@@ -118,7 +119,7 @@ class Chain:
                     )
                     dropped = len(raws) - len(cut.records)
                 high = incremental.higher(seen.progress.high, cut.high)
-                seen = replace(seen, progress=replace(seen.progress, high=high))
+                seen = changed(seen, progress=changed(seen.progress, high=high))
                 progress, more = self._following(seen, at)
                 if more and not simple:
                     under_way = asyncio.create_task(self._fetch(progress))
@@ -209,21 +210,21 @@ class Chain:
         repeated, circle = self._rounds.met(progress, seen.raws)
         if circle:
             raise self._circle(seen)
-        return _repeated(seen) if repeated else replace(seen, answer=replace(answer, again=progress.again))
+        return _repeated(seen) if repeated else changed(seen, answer=changed(answer, again=progress.again))
 
     def _joined(self, seen: _Seen) -> _Seen:
         """Return the page of a counted list with what it shows of the one before."""
         seam, raws = seen.progress.seam, seen.raws
         refused = seen.empty and seam.stage == seams.OVERLAP
         join = seams.Join(True, [], False, seam.ends) if refused else self._seams.meet(seam, raws)
-        progress = replace(seen.progress, prints=self._rounds.kept)
+        progress = changed(seen.progress, prints=self._rounds.kept)
         torn = not join.found or (seam.stage == seams.VERIFY and not join.passed)
         if torn:
             self._rounds.forget()  # pages already read are read again
         if torn and seam.is_hopeless(progress.seen, seen.answer.page_size or len(raws)):
             self._seams.give_up(raws)
             progress, join = progress.doubted(seams.LOST), join._replace(found=True, passed=True)
-        seen = replace(seen, progress=progress, join=join)
+        seen = changed(seen, progress=progress, join=join)
         return _repeated(seen) if seam.again and not (join.passed or join.alone) else seen
 
     def _next(self, seen: _Seen) -> Position | None:
@@ -237,7 +238,7 @@ class Chain:
         progress = self.progress
         if progress.at is not None or progress.queries > 1:
             return progress
-        progress = replace(progress, began=min(progress.began, asked))
+        progress = changed(progress, began=min(progress.began, asked))
         if self._incremental is None:
             return progress
         return windows.within(self._incremental, progress)
@@ -313,7 +314,7 @@ class Chain:
         ahead = windows.Progress.from_json(then["progress"])
         high = incremental.higher(ahead.high, progress.high)
         doubts = tuple(dict.fromkeys((*progress.doubts, *ahead.doubts)))
-        return replace(ahead, high=high, doubts=doubts), bool(then["more"])
+        return changed(ahead, high=high, doubts=doubts), bool(then["more"])
 
     def _ahead(self, seen: _Seen, at: Position | None) -> tuple[Progress, bool]:
         """Return what lies behind a page, and whether anything does."""
@@ -329,16 +330,16 @@ class Chain:
         if answer.repeated and paginator.counts and answer.distinct < (paginator.total(answer) or came):
             raise self._circle(seen)  # the last page is one that came before: nothing shows what is in its own place
         if self._asks_again(seen):
-            return replace(progress, size=(answer.page_size or 0) - 1), True
+            return changed(progress, size=(answer.page_size or 0) - 1), True
         doubt = None if seen.empty else paginator.doubt(answer)
-        ended = replace(progress.doubted(doubt), proof=paginator.proof(answer))
+        ended = changed(progress.doubted(doubt), proof=paginator.proof(answer))
         after = windows.following(spec, ended) if spec is not None else None
         return (ended, False) if after is None else (after, True)
 
     def _onwards(self, seen: _Seen, at: Position) -> Progress:
         """Return the progress at the next page."""
         if seen.join is None:
-            return replace(seen.progress, at=at, seen=seen.answer.came, size=None)
+            return changed(seen.progress, at=at, seen=seen.answer.came, size=None)
         return seams.beyond(seen.progress, seen.answer, self._spec(seen.progress).paginator, at, seen.join)
 
     def _asks_again(self, seen: _Seen) -> bool:
@@ -372,14 +373,14 @@ class Chain:
             parent_hash=self.partition.parent_hash,
         )  # fmt: skip
         if more:
-            return replace(page, position=progress.to_json())
+            return changed(page, position=progress.to_json())
         completeness, reason = self._verdict(progress)
         proven = completeness is Completeness.COMPLETE
         proof = progress.proof if proven else None
         if proof and progress.queries > 1:
             proof = f"{progress.queries} queries; of the last: {proof}"
         cursor = self._cursor(progress) if proven else self.state.cursor
-        return replace(page, cursor=cursor, completeness=completeness, reason=reason, proof=proof, began=progress.began)
+        return changed(page, cursor=cursor, completeness=completeness, reason=reason, proof=proof, began=progress.began)
 
     def _verdict(self, progress: Progress) -> tuple[Completeness, str | None]:
         if progress.gaps:
@@ -434,5 +435,5 @@ class Chain:
 def _repeated(seen: _Seen) -> _Seen:
     """Return the page as one that came before, under another position: its records are no progress."""
     again = seen.progress.again + seen.answer.wire
-    answer = replace(seen.answer, repeated=True, again=again)
-    return replace(seen, answer=answer, progress=replace(seen.progress, again=again))
+    answer = changed(seen.answer, repeated=True, again=again)
+    return changed(seen, answer=answer, progress=changed(seen.progress, again=again))

@@ -10,7 +10,8 @@ import base64
 import logging
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode, urljoin
@@ -22,7 +23,9 @@ from connectors.sdk.body import Body, Malformed
 from connectors.sdk.errors import FixConfig, FixConnector, StopStream
 from connectors.sdk.guard import ForbiddenAddress, Guard
 from connectors.sdk.retry import Transient, is_transient, retry_after
-from connectors.sdk.transport import HEADERS, TIMEOUT, new_client
+from connectors.sdk.straight import Writer
+from connectors.sdk.transport import HEADERS, TIMEOUT, DirectClient, new_client
+from connectors.sdk.unpack import unpacker
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +42,6 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _SNIPPET: Final = 300
 _SHORTEST_SECRET: Final = 4
 _KEPT_HEADS: Final = 64
-_ZLIB_METHOD: Final = 8
 _EXTENSIONS: Final = {"timeout": TIMEOUT.as_dict()}
 _JSON: Final = ("content-type", "application/json")
 _logger: Final = logging.getLogger("unisono.http")
@@ -133,20 +135,37 @@ class Wire:
         self._client, self._now, self._max_bytes, self._max_seconds = client, now, max_bytes, max_seconds
         self._origins = frozenset(origin(one) for one in origins)
         self._heads: dict[tuple[Any, ...], httpx.Headers] = {}
+        self._direct = client if isinstance(client, DirectClient) else None
+        self._writer = Writer()
 
     async def send(self, request: Request, credentials: Credentials = NOBODY) -> Reply:
         """Send one request and return its answer, whatever its status; follow redirects inside the origins."""
-        built = self._build(request, credentials)
-        for _ in range(_MAX_REDIRECTS):
-            reply = await self._once(built)
-            if reply.status not in _REDIRECTS or "location" not in reply.headers:
+        reply = await self._first(request, credentials)
+        for _ in range(_MAX_REDIRECTS - 1):
+            if not _is_redirect(reply):
                 return reply
-            target = urljoin(str(built.url), reply.headers["location"])
+            target = urljoin(reply.url, reply.headers["location"])
             self._guard(target, "a redirect")
-            if built.method != "GET":
+            if request.method != "GET":
                 raise StopStream("the vendor redirects a POST", where=reply.where, do="put the final address in path:")
-            built = httpx.Request("GET", target, headers=_without_host(built.headers), extensions=_EXTENSIONS)
+            headers = self._head(request, credentials)
+            reply = await self._once(httpx.Request("GET", target, headers=headers, extensions=_EXTENSIONS))
+        if not _is_redirect(reply):
+            return reply
         raise StopStream("too many redirects", where=self.safe(request.method, request.url), do="check base_url")
+
+    async def _first(self, request: Request, credentials: Credentials) -> Reply:
+        """Send the request to its own address; most are so plain that httpx has no part in it."""
+        if self._direct is None or request.method != "GET" or request.body is not None:
+            return await self._once(self._build(request, credentials))
+        with self._written():
+            params = (*request.params, *credentials.params)
+            plain = self._writer.get(request.url, params, self._head(request, credentials))
+        if plain is None:
+            return await self._once(self._build(request, credentials))
+        self._guard(plain.address.url, "the next page" if request.followed else "the request")
+        opened = self._direct.exchange(plain.address.origin, plain.head)
+        return await self._answer(opened, plain.url, self.safe("GET", plain.address.url))
 
     async def post_form(self, url: str, form: Mapping[str, str], basic: tuple[str, str] | None) -> Reply:
         """Send a form, as OAuth token endpoints want it; nothing of it is ever shown."""
@@ -176,20 +195,25 @@ class Wire:
     def _build(self, request: Request, credentials: Credentials) -> httpx.Request:
         url = with_query(request.url, (*request.params, *credentials.params))
         content = None if request.body is None else msgspec.json.encode(request.body)
-        try:
-            headers = self._head(request.headers, credentials.headers, has_body=content is not None)
+        with self._written():
+            headers = self._head(request, credentials)
             built = httpx.Request(request.method, url, headers=headers, content=content, extensions=_EXTENSIONS)
+        self._guard(built.url, "the next page" if request.followed else "the request")
+        return built
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        """Say of what cannot be an address or a header that the connector must be corrected."""
+        try:
+            yield
         except (httpx.InvalidURL, UnicodeEncodeError) as why:
             raise FixConnector(
                 "the request cannot be written", why=self.redact(str(why)), do="check path and headers"
             ) from None
-        self._guard(built.url, "the next page" if request.followed else "the request")
-        return built
 
-    def _head(
-        self, own: tuple[tuple[str, str], ...], proof: tuple[tuple[str, str], ...], *, has_body: bool
-    ) -> httpx.Headers:
+    def _head(self, request: Request, credentials: Credentials) -> httpx.Headers:
         """Return the headers of a request; those of a stream are the same on every page, and are made once."""
+        own, proof, has_body = request.headers, credentials.headers, request.body is not None
         key = (own, proof, has_body)
         made = self._heads.get(key)
         if made is None:
@@ -202,10 +226,17 @@ class Wire:
         return made
 
     async def _once(self, request: httpx.Request, *, seconds: float | None = None) -> Reply:
-        where, longest = self.safe(request.method, request.url), seconds or self._max_seconds
+        where = self.safe(request.method, request.url)
+        return await self._answer(self._client.send(request, stream=True), str(request.url), where, seconds)
+
+    async def _answer(
+        self, opened: Awaitable[httpx.Response], url: str, where: str, seconds: float | None = None
+    ) -> Reply:
+        """Read an answer whole; say in our words what goes wrong on the way."""
+        longest = seconds or self._max_seconds
         try:
             async with asyncio.timeout(longest):
-                response = await self._client.send(request, stream=True)
+                response = await opened
                 _decode_once(response.headers)
                 try:
                     content = await self._read(response, where)
@@ -227,7 +258,7 @@ class Wire:
             raise Transient(f"the answer is garbled: {self.redact(str(why))}", where, final=StopStream) from None
         if _logger.isEnabledFor(logging.DEBUG):
             _logger.debug("%s -> %d, %d bytes", where, response.status_code, len(content))
-        return Reply(response.status_code, response.headers, content, str(request.url), where)
+        return Reply(response.status_code, response.headers, content, url, where)
 
     async def _read(self, response: httpx.Response, where: str) -> bytes:
         if response.is_stream_consumed:
@@ -246,7 +277,7 @@ class Wire:
         stated = response.headers.get("content-length", "")
         if stated.isdigit() and int(stated) > self._max_bytes:
             raise self._too_large(where)
-        unpack = _unpacker(response.headers.get("content-encoding", ""), where)
+        unpack = unpacker(response.headers.get("content-encoding", ""), where)
         parts: list[bytes] = []
         size = 0
         async for part in response.stream:  # type: ignore[union-attr]
@@ -279,58 +310,14 @@ class Wire:
             raise Transient(f"status {reply.status}: {self.snippet(reply)}", reply.where, wait=wait)
 
 
-class _Unpacker:
-    """Unpacks gzip or deflate, never far beyond what is still allowed."""
-
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._inner: Any = None
-        self._left = b""
-
-    @property
-    def whole(self) -> bool:
-        """True when the last stream came to its end, or none began."""
-        return self._inner is None or bool(self._inner.eof)
-
-    def __call__(self, part: bytes, allowed: int) -> bytes:
-        """Return unpacked bytes; one more than ``allowed`` is enough to know that it is too much."""
-        out: list[bytes] = []
-        data = part
-        while data:
-            if self._inner is None or self._inner.eof:
-                self._inner = zlib.decompressobj(self._window(data))
-            out.append(self._inner.decompress(data, allowed + 1))
-            allowed -= len(out[-1])
-            if allowed < 0:
-                break
-            data = self._inner.unused_data
-        return b"".join(out)
-
-    def _window(self, data: bytes) -> int:
-        """Return zlib's word for the format; some servers call a raw stream deflate."""
-        if self._encoding == "gzip":
-            return 16 + zlib.MAX_WBITS
-        return zlib.MAX_WBITS if data[0] & 0x0F == _ZLIB_METHOD else -zlib.MAX_WBITS
-
-
-def _unpacker(encoding: str, where: str) -> _Unpacker | None:
-    word = encoding.strip().lower()
-    if word in ("", "identity"):
-        return None
-    if word in ("gzip", "x-gzip", "deflate"):
-        return _Unpacker(word.removeprefix("x-"))
-    raise StopStream(f"the answer is packed as {word}", where=where, why="gzip and deflate were asked for")
-
-
 def _decode_once(headers: httpx.Headers) -> None:
     """Spare httpx from finding out anew how headers are written, at each look at one of them."""
     if all(value.isascii() for _, value in headers.raw):
         headers.encoding = "ascii"
 
 
-def _without_host(headers: httpx.Headers) -> httpx.Headers:
-    """Return headers for another address, which has a host of its own."""
-    return httpx.Headers([pair for pair in headers.multi_items() if pair[0] != "host"])
+def _is_redirect(reply: Reply) -> bool:
+    return reply.status in _REDIRECTS and "location" in reply.headers
 
 
 def with_query(url: str, params: Iterable[tuple[str, str]]) -> str:

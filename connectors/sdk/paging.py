@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from connectors.sdk import paths
+from connectors.sdk.changed import changed
 
 if TYPE_CHECKING:
     import httpx
@@ -39,7 +40,7 @@ class Request:
     def with_param(self, name: str, value: str) -> Request:
         """Return the request with ``name`` set once."""
         kept = tuple(pair for pair in self.params if pair[0] != name)
-        return replace(self, params=(*kept, (name, value)))
+        return changed(self, params=(*kept, (name, value)))
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,13 @@ class Records(Sequence[RawRecord]):
         """Return the records in this form; those that are in it already are returned as they are."""
         return records if isinstance(records, Records) else cls(list(records))
 
+    @classmethod
+    def of_fields(cls, *fields: list[Any]) -> Records:
+        """Return records given field by field, in the order of RawRecord's fields; the lists become theirs."""
+        made = cls()
+        made._take(fields)
+        return made
+
     def _take(self, fields: Iterable[list[Any]]) -> None:
         for name, values in zip(self.__slots__, fields, strict=True):
             setattr(self, name, values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -100,13 +101,19 @@ def _number(headers: Mapping[str, str], source: str | None) -> float | None:
 
 
 def _text(headers: Mapping[str, str], source: str | None) -> str | None:
-    if source is None:
-        return None
-    named = _NAMED.match(source)
+    named = None if source is None else _named(source)
     if named is None:
         return None
-    text = headers.get(named["header"])
-    if text is None or named["part"] is None:
+    header, part = named
+    text = headers.get(header)
+    if text is None or part is None:
         return text.strip() if text is not None else None
-    part = re.search(rf"(?:^|[;,\s]){re.escape(named['part'])}\s*=\s*\"?([^;,\"\s]+)", text)
-    return part[1] if part else None
+    found = re.search(rf"(?:^|[;,\s]){re.escape(part)}\s*=\s*\"?([^;,\"\s]+)", text)
+    return found[1] if found else None
+
+
+@cache
+def _named(source: str) -> tuple[str, str | None] | None:
+    """Return the header, and the part of it, that a rule names."""
+    found = _NAMED.match(source)
+    return (found["header"], found["part"]) if found else None

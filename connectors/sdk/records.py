@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, tzinfo
-from decimal import Decimal
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-import msgspec
-
-from connectors.sdk import instants, paths
+from connectors.sdk import canonical, incremental, instants, paths
+from connectors.sdk.alike import Alike, chunks
 from connectors.sdk.protocols import Problem, Records
 
 if TYPE_CHECKING:
@@ -27,12 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_DEPTH: Final = 200
-_HASH_DIGITS: Final = 32
-_DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
-_ENCODE: Final = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 _BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
-_UNREADABLE: Final = (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError)
-
 
 _Row = tuple[Any, ...]  # in the order of RawRecord's fields
 
@@ -55,10 +47,10 @@ class _Unusable(Exception):
 
 def canonical_hash(payload: bytes, volatile: Iterable[Path] = ()) -> str:
     """Return the hash of one JSON document's meaning; raise ValueError when it is not readable."""
-    value = _DECODE(payload)
+    value = canonical.decode(payload)
     for path in volatile:
         paths.remove(path, value)
-    return sha256(_ENCODE(value)).hexdigest()[:_HASH_DIGITS]
+    return canonical.digest(value)
 
 
 class RecordReader:
@@ -80,13 +72,37 @@ class RecordReader:
         self._deleted = _is_deleted(stream.deleted)
         self._volatile = stream.volatile
         self._max_bytes = max_bytes
+        self._alike = self._common_form()
+
+    def _common_form(self) -> Alike | None:
+        """Return how records that are as most are can be read many at once; None where the stream asks for more."""
+        timed, dated = self._time is not None, self._cursor is not None
+        if self._plain_key is None or (timed and self._iso is None) or (dated and not (timed and self._one_time)):
+            return None
+        return Alike(
+            self._plain_key, self._iso, dated, self._deleted, self._volatile, self._max_bytes, MAX_DEPTH
+        )  # fmt: skip
 
     def cut(self, raws: Sequence[Raw], parent: bytes | None = None) -> Cut:
         """Return a record for each raw element, in order, good or with its problem."""
+        records, high = Records(), None
+        for payloads in chunks(list(map(bytes, raws))):
+            some = self._at_once(payloads, parent) or self._one_by_one(payloads, parent)
+            high = some.high if high is None else incremental.higher(high, some.high)
+            records.extend(some.records)
+        return Cut(records, high)
+
+    def _at_once(self, payloads: list[bytes], parent: bytes | None) -> Cut | None:
+        """Return the cut of records that are as most are, None where one is not."""
+        records = self._alike.read(payloads, parent) if self._alike is not None else None
+        if records is None:
+            return None
+        return Cut(records, None if self._cursor is None else max(filter(None, records.times)))
+
+    def _one_by_one(self, payloads: list[bytes], parent: bytes | None) -> Cut:
         rows: list[_Row] = []
         keep, read, high = rows.append, self._read, None
-        for raw in raws:
-            payload = bytes(raw)
+        for payload in payloads:
             try:
                 row, cursor = read(payload, parent)
             except _Unusable as why:
@@ -113,8 +129,16 @@ class RecordReader:
         op: Literal["upsert", "delete"] = "delete" if self._deleted is not None and self._deleted(value) else "upsert"
         for path in self._volatile:
             paths.remove(path, value)
-        digest = sha256(_ENCODE(value)).hexdigest()[:_HASH_DIGITS]
-        return (key, payload, digest, time, None if self._cursor is None else text, op, parent, None), cursor
+        return (
+            key,
+            payload,
+            canonical.digest(value),
+            time,
+            None if self._cursor is None else text,
+            op,
+            parent,
+            None,
+        ), cursor
 
     def _instant(self, value: Any, key: str) -> datetime | None:
         assert self._time is not None
@@ -226,8 +250,8 @@ def _parse(payload: bytes, max_bytes: int) -> dict[str, Any]:
     if payload.count(b"{") + payload.count(b"[") > MAX_DEPTH and _depth(payload) > MAX_DEPTH:
         raise _Unusable(f"nested more than {MAX_DEPTH} levels deep")
     try:
-        value = _DECODE(payload)
-    except _UNREADABLE as why:
+        value = canonical.decode(payload)
+    except canonical.UNREADABLE as why:
         raise _Unusable(f"unreadable: {_cause(payload, why)}") from None
     if not isinstance(value, dict):
         raise _Unusable("not a JSON object")

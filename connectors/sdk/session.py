@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -110,10 +110,9 @@ class Session:
 
     async def _attempt(self, request: Request) -> Fetched:
         path = self._path(request.url)
-        async with AsyncExitStack() as held:
-            for slot in (self._slots, *self._quota.slots(request.method, path)):
-                await held.enter_async_context(slot)
-            reply = await self._accepted(request, path)
+        more = self._quota.slots(request.method, path)
+        async with self._slots:
+            reply = await (self._after(more, request, path) if more else self._accepted(request, path))
         if self._refuses(reply):
             raise self._unauthorised(reply)
         self.wire.raise_if_transient(reply)
@@ -122,6 +121,13 @@ class Session:
         if reply.status == _NO_CONTENT:
             return Fetched(Body(b"{}"), reply, empty=True)
         return Fetched(self.wire.body(reply), reply)
+
+    async def _after(self, slots: Sequence[asyncio.Semaphore], request: Request, path: str) -> Reply:
+        """Send when the kinds of requests that this one belongs to have room."""
+        async with AsyncExitStack() as held:
+            for slot in slots:
+                await held.enter_async_context(slot)
+            return await self._accepted(request, path)
 
     async def _accepted(self, request: Request, path: str) -> Reply:
         """Send until the credentials are accepted, or until two renewals of our own have been refused.

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT: Final = 15.0
 READ_TIMEOUT: Final = 60.0
 TIMEOUT: Final = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None)
+_TIMEOUTS: Final = TIMEOUT.as_dict()
 _KEPT: Final = 16
 _IDLE_SECONDS: Final = 30.0
 _INJECTION: Final = frozenset(b"\r\n\0")
 _PORTS: Final = {"http": 80, "https": 443}
-_Origin = tuple[str, str, int]
+Origin = tuple[str, str, int]
 HEADERS: Final = {"user-agent": "unisono", "accept": "application/json", "accept-encoding": "gzip, deflate"}
 
 
@@ -66,18 +67,24 @@ class DirectClient(httpx.AsyncClient):
         response.request = request
         return response
 
+    async def exchange(self, place: Origin, head: bytes) -> httpx.Response:
+        """Send a request that is written already; return the answer as a stream that the caller closes."""
+        return await self._direct.exchange(place, head, b"", _TIMEOUTS)
+
 
 class _Transport(httpx.AsyncBaseTransport):
     """Keeps sockets open between requests; each carries one request at a time."""
 
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None) -> None:
         self._guard, self._own_tls = guard, tls
-        self._idle: defaultdict[_Origin, list[Connection]] = defaultdict(list)
+        self._idle: defaultdict[Origin, list[Connection]] = defaultdict(list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeouts = request.extensions.get("timeout", {})
-        head, content = _head(request), await request.aread()
-        place = _origin(request.url)
+        return await self.exchange(origin_of(request.url), request_head(request), await request.aread(), timeouts)
+
+    async def exchange(self, place: Origin, head: bytes, content: bytes, timeouts: dict[str, Any]) -> httpx.Response:
+        """Send head and content on a socket that is open, or on a new one."""
         connection = self._kept(place) or await self._connect(place, timeouts.get("connect"))
         try:
             status, headers = await connection.ask(head, content, timeouts)
@@ -94,7 +101,7 @@ class _Transport(httpx.AsyncBaseTransport):
         if kept:
             await asyncio.sleep(0)
 
-    def take_back(self, place: _Origin, connection: Connection) -> None:
+    def take_back(self, place: Origin, connection: Connection) -> None:
         """Keep a socket for the next request, or close it."""
         if connection.reusable and len(self._idle[place]) < _KEPT:
             connection.idle_since = asyncio.get_running_loop().time()
@@ -102,7 +109,7 @@ class _Transport(httpx.AsyncBaseTransport):
         else:
             connection.close()
 
-    def _kept(self, place: _Origin) -> Connection | None:
+    def _kept(self, place: Origin) -> Connection | None:
         oldest = asyncio.get_running_loop().time() - _IDLE_SECONDS
         while self._idle[place]:
             connection = self._idle[place].pop()
@@ -111,7 +118,7 @@ class _Transport(httpx.AsyncBaseTransport):
             connection.close()
         return None
 
-    async def _connect(self, place: _Origin, seconds: float | None) -> Connection:
+    async def _connect(self, place: Origin, seconds: float | None) -> Connection:
         scheme, host, port = place
         try:
             async with asyncio.timeout(seconds):
@@ -141,7 +148,7 @@ class _Transport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """An answer's bytes as they come; closing it gives the socket back."""
 
-    def __init__(self, owner: _Transport, place: _Origin, connection: Connection, timeouts: dict[str, Any]) -> None:
+    def __init__(self, owner: _Transport, place: Origin, connection: Connection, timeouts: dict[str, Any]) -> None:
         self._owner, self._place, self._connection, self._timeouts = owner, place, connection, timeouts
         self._given_back = False
 
@@ -154,17 +161,23 @@ class _Body(httpx.AsyncByteStream):
             self._owner.take_back(self._place, self._connection)
 
 
-def _origin(url: httpx.URL) -> _Origin:
+def origin_of(url: httpx.URL) -> Origin:
+    """Return scheme, host and port of an address."""
     if url.scheme not in _PORTS:
         raise httpx.UnsupportedProtocol(f"cannot speak {url.scheme!r}; http and https can be")
     return url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
 
 
-def _head(request: httpx.Request) -> bytes:
+def injects(line: bytes) -> bool:
+    """Return whether something in a line would begin another one."""
+    return not _INJECTION.isdisjoint(line)
+
+
+def request_head(request: httpx.Request) -> bytes:
     """Return request line and headers; whatever could begin another line is refused."""
     pairs = request.headers.raw
     lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
     lines += [b"%s: %s" % pair for pair in pairs]
-    if any(not _INJECTION.isdisjoint(line) for line in lines):
+    if any(map(injects, lines)):
         raise httpx.LocalProtocolError("a header or the path holds a line break or a NUL")
     return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -21,6 +19,7 @@ import pyarrow.compute as pc
 from connectors.sdk.protocols import Page, RawRecord, Records
 from connectors.sdk.specs import StreamSpec
 from pipelines.context import StageContext
+from pipelines.extract.account import Account, Part
 from pipelines.extract.suppressed import ERASED, PARTIES, without_erased
 from pipelines.landing import SCHEMA, Landing
 from pipelines.store import Lease, WriteTransaction, commits, heads, reads, suppression
@@ -55,22 +54,10 @@ _QUARANTINE = pa.schema(
 _Place = tuple[str, str]
 
 
-@dataclass
-class _Part:
-    """What one read brings to the segment under way."""
-
-    pages: list[Page] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    landed: Records = field(default_factory=Records)
-    seen: list[int] = field(default_factory=list)
-    bad: list[RawRecord] = field(default_factory=list)
-    first_row: int = 0
-
-
 class _Sorted(NamedTuple):
     """A segment that only has to be written: its parts, the rows of its file, and of each part the newest per key."""
 
-    parts: dict[_Place, _Part]
+    parts: dict[_Place, Part]
     rows: pa.Table
     heads: dict[_Place, pa.Table]
 
@@ -108,25 +95,30 @@ class SegmentWriter:
 
     def flush(self) -> None:
         """Commit what is waiting: the file first, then one transaction; nothing of it counts before that."""
-        if self._pages:
-            pages, self._pages = self._pages, []
-            self._records = self._bytes = 0
-            self._land(self._sorted(pages))
+        if not self._pages:
+            return
+        parts, rows, newest = self._sorted(self._taken())
+        landed = rows.num_rows
+        name = self._landing.write(self.folder, self._lease.fence, rows) if landed else None
+        del rows  # the payloads are on the disk: nothing of them is held while the rest is committed
+        self._commit([self._part(place, part, name, newest.get(place)) for place, part in parts.items()])
+        self._context.progress(f"extract {self._connection_id}/{self._spec.name}: {landed:,} landed")
+
+    def _taken(self) -> list[Page]:
+        pages, self._pages = self._pages, []
+        self._records = self._bytes = 0
+        return pages
 
     def _sorted(self, pages: list[Page]) -> _Sorted:
-        """Give every record of the pages its place in the account and in the file to come."""
+        """Give every record of the pages its place in the account and in the file to come; let go of the records."""
         self._open_reads(pages)
         known = self._known(pages)
         parts = self._classify(pages, known)
         rows = _table([part.landed for part in parts.values()])
-        mine = {place: rows.slice(part.first_row, len(part.landed)) for place, part in parts.items() if part.landed}
+        for part in parts.values():
+            part.rows, part.landed = len(part.landed), Records()
+        mine = {place: rows.slice(part.first_row, part.rows) for place, part in parts.items() if part.rows}
         return _Sorted(parts, rows, {place: _heads(some, known) for place, some in mine.items()})
-
-    def _land(self, done: _Sorted) -> None:
-        """Write the file and commit."""
-        name = self._landing.write(self.folder, self._lease.fence, done.rows) if done.rows.num_rows else None
-        self._commit([self._part(place, part, name, done.heads.get(place)) for place, part in done.parts.items()])
-        self._context.progress(f"extract {self._connection_id}/{self._spec.name}: {done.rows.num_rows:,} landed")
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         return self._context.store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
@@ -139,13 +131,13 @@ class SegmentWriter:
         with self._write() as tx:
             self._open |= commits.open_reads(tx, self._load_id, self._connection_id, self._spec.name, wanted)
 
-    def _classify(self, pages: list[Page], known: dict[str, Known]) -> dict[_Place, _Part]:
+    def _classify(self, pages: list[Page], known: dict[str, Known]) -> dict[_Place, Part]:
         """Give every record of the wire its place in the account, in the order it came."""
-        account = _Account(known)
-        parts: dict[_Place, _Part] = {}
+        account = Account(known)
+        parts: dict[_Place, Part] = {}
         for page in pages:
-            part = parts.setdefault(_place(page), _Part())
-            part.pages.append(page)
+            part = parts.setdefault(_place(page), Part(page))
+            part.last = page
             part.counts["wire"] += page.wire
             part.counts["filtered"] += page.filtered
             if page.filtered:
@@ -158,7 +150,7 @@ class SegmentWriter:
             part.first_row, row_no = row_no, row_no + len(part.landed)
         return parts
 
-    def _unerased(self, records: Records, part: _Part) -> Records:
+    def _unerased(self, records: Records, part: Part) -> Records:
         """Leave out what was erased, so that a re-sync does not bring it back; where nobody was, nothing is looked at."""
         if self._erased is None:
             return records
@@ -191,13 +183,13 @@ class SegmentWriter:
             if part.end is not None and part.end.reason:
                 self.reasons.add(part.end.reason)
 
-    def _part(self, place: _Place, part: _Part, name: str | None, newest: pa.Table | None) -> commits.Part:
-        last, mine = part.pages[-1], part.landed
-        files = [{"name": name, "first": part.first_row, "rows": len(mine)}] if mine and name else []
+    def _part(self, place: _Place, part: Part, name: str | None, newest: pa.Table | None) -> commits.Part:
+        last = part.last
+        files = [{"name": name, "first": part.first_row, "rows": part.rows}] if part.rows and name else []
         segment = reads.Segment(
             object=self._spec.object,
             files=files,
-            records=len(mine),
+            records=part.rows,
             counts=dict(part.counts),
             position=last.position,
             heads=newest,
@@ -208,99 +200,6 @@ class SegmentWriter:
         if last.completeness is not None:
             end = commits.End(last.completeness.value, last.cursor, last.parent_hash, last.reason, last.proof)
         return commits.Part(self._open[place], segment, end)
-
-
-class _Met(NamedTuple):
-    """The version of a key that counts so far, and the read that met it."""
-
-    hash: str | None
-    op: str | None
-    record_time: datetime | None
-    read_id: int
-
-
-class _Account:
-    """What has been met of each key, in earlier loads and in this segment so far."""
-
-    def __init__(self, known: dict[str, Known]) -> None:
-        self._known = known
-        self._keys: set[str | None] = set()
-        self._whole: list[tuple[Records, int]] = []
-        self._by_key: dict[str, _Met] = {}
-        self.older = 0
-
-    def take(self, records: Records, part: _Part, read_id: int) -> None:
-        """Sort a page's records into loaded, unchanged, duplicate, filtered and quarantined."""
-        before = len(part.landed)
-        if self._all_new(records):
-            self._keys.update(records.keys)
-            self._whole.append((records, read_id))
-            part.landed.extend(records)
-        else:
-            self._one_by_one(records, part, read_id)
-        part.counts["loaded"] += len(part.landed) - before
-        part.counts["quarantined"] = len(part.bad)
-
-    def _all_new(self, records: Records) -> bool:
-        """Return whether every record is good and its key met for the first time: the common case, cheap to see."""
-        distinct = set(records.keys)
-        return (
-            len(distinct) == len(records)
-            and records.are_good
-            and None not in distinct
-            and None not in records.hashes
-            and distinct.isdisjoint(self._keys)
-            and distinct.isdisjoint(self._known)
-        )
-
-    @property
-    def _met(self) -> dict[str, _Met]:
-        """What this segment has met, by key; pages that were new as a whole are put in when somebody asks."""
-        for records, read_id in self._whole:
-            versions = zip(records.hashes, records.ops, records.times, repeat(read_id), strict=False)
-            self._by_key.update(zip(records.keys, map(_Met._make, versions), strict=True))  # type: ignore[arg-type]
-        self._whole.clear()
-        return self._by_key
-
-    def _one_by_one(self, records: Records, part: _Part, read_id: int) -> None:
-        met = self._met
-        for record in records:
-            key = record.key
-            if key is None or record.hash is None or record.problem is not None:
-                part.bad.append(record)
-            elif key not in met and key not in self._known:
-                self._land(record, key, part, read_id)
-            else:
-                self._again(record, key, part, read_id)
-
-    def _land(self, record: RawRecord, key: str, part: _Part, read_id: int) -> None:
-        self._keys.add(key)
-        self._by_key[key] = _Met(record.hash, record.op, record.record_time, read_id)
-        part.landed.append(record)
-
-    def _again(self, record: RawRecord, key: str, part: _Part, read_id: int) -> None:
-        """Judge a record whose key has been met before."""
-        old = self._by_key.get(key) or self._before(key)
-        is_older = (
-            record.record_time is not None and old.record_time is not None and record.record_time < old.record_time
-        )
-        same = (record.hash, record.op) == (old.hash, old.op)
-        if not same and (old.hash is None or not is_older):
-            self._land(record, key, part, read_id)
-            return
-        if same:
-            part.counts["duplicate" if old.read_id == read_id else "unchanged"] += 1
-        else:
-            part.counts["filtered"] += 1
-            self.older += 1
-        if old.read_id != read_id and key in self._known:
-            part.seen.append(self._known[key].source_record_id)
-        self._keys.add(key)
-        self._by_key[key] = old._replace(read_id=read_id)
-
-    def _before(self, key: str) -> _Met:
-        found = self._known[key]
-        return _Met(found.hash, found.op, found.record_time, found.last_read or 0)
 
 
 def _is_full(collected: int, page: int, most: int) -> bool:

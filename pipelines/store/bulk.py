@@ -17,7 +17,7 @@ import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, Table, text
 
 from pipelines.store.arrow_in import stored_columns
-from pipelines.store.sqlite_rows import insert_rows
+from pipelines.store.sqlite_rows import insert_rows, unless_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -134,6 +134,17 @@ class Bulk:
         self.run(f'INSERT INTO "{table.name}" ({names}) SELECT {names} FROM {stage.name}')
         self.drop(stage)
         return len(rows)
+
+    def insert_unless_known(self, table: Table, rows: pa.Table, key: Sequence[str]) -> int | None:
+        """Insert rows by one statement without a stage, but for those whose ``key`` is there; return how many went in.
+
+        None, and nothing is done, where store or rows do not allow that.
+        """
+        if self._dialect != "sqlite":
+            return None
+        stored = stored_columns(rows, table, dialect=self._dialect)
+        whole = unless_known(f'"{table.name}"', stored, key)
+        return None if whole is None else self._connection.exec_driver_sql(whole[0], tuple(whole[1])).rowcount
 
     def is_past_end(self, table: Table, column: str, values: pa.ChunkedArray, tenant_id: int) -> bool:
         """Return whether every value is above the highest in the table, so that all the rows are new."""

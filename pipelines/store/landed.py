@@ -29,17 +29,21 @@ def put_heads(
     several segments bring ``segment_id`` and ``last_read`` themselves.
     """
     rows, new, stubs = _numbered(tx, heads)
-    stage = tx.bulk.stage(rows, raw_head, renamed=_TYPED_AS)
+    if "segment_id" not in heads.column_names:
+        rows = _with(rows, segment_id=segment_id, last_read=read_id)
     values = {"connection_id": connection_id, "object": name, **tx.change(source_record)}
+    entered = new == rows.num_rows and _enter(tx, rows, values)
+    if entered and _enter_heads(tx, rows):
+        return
+    stage = tx.bulk.stage(rows, raw_head, renamed=_TYPED_AS)
     raced = False
-    if new:
+    if new and not entered:
         raced = _add(tx, stage, values) < new
         if raced:
             _find(tx, stage, values)
     if stubs or raced or "known" not in heads.column_names:
         _make_real(tx, stage, values)
-    own = "segment_id" in heads.column_names
-    _point(tx, stage, *(("s.segment_id", "s.last_read") if own else (f"{segment_id:d}", f"{read_id:d}")))
+    _point(tx, stage)
     tx.bulk.drop(stage)
 
 
@@ -54,11 +58,32 @@ def _numbered(tx: WriteTransaction, heads: pa.Table) -> tuple[pa.Table, int, int
         unknown = pc.is_null(known).to_numpy(zero_copy_only=False)
         numbers = np.where(unknown, first - 1 + np.cumsum(unknown), pc.fill_null(known, 0).to_numpy())
         ids = pa.array(numbers, pa.int64())
-    own = [name for name in ("segment_id", "last_read") if name in heads.column_names]
+    own = ["segment_id", "last_read"] if "segment_id" in heads.column_names else []
     rows = heads.select(["source_key", "row_no", "hash", "op", "record_time", *own])
     rows = rows.append_column("source_record_id", ids).append_column("known", known)
     stubs = pc.sum(heads.column("is_stub")).as_py() if "is_stub" in heads.column_names else 0
     return rows, new, int(stubs or 0)
+
+
+def _enter(tx: WriteTransaction, rows: pa.Table, values: dict[str, object]) -> bool:
+    """Intern new keys without staging them; False where that is not possible, or some were known after all."""
+    records = pa.table({name: rows.column(name) for name in ("source_record_id", "source_key")})
+    records = _with(records, is_stub=False, **values)
+    key = ("tenant_id", "connection_id", "object", "source_key")
+    return bool(tx.bulk.insert_unless_known(source_record, records, key) == rows.num_rows)
+
+
+def _enter_heads(tx: WriteTransaction, rows: pa.Table) -> bool:
+    """Write the heads of records just interned without staging them; False, and nothing is done, where that is not possible."""
+    heads = _with(rows.drop_columns(["source_key", "known"]), **tx.change(raw_head))
+    return tx.bulk.insert_unless_known(raw_head, heads, ("tenant_id", "source_record_id")) is not None
+
+
+def _with(rows: pa.Table, **constants: object) -> pa.Table:
+    """Return the rows with columns that hold the same in each."""
+    for column, value in constants.items():
+        rows = rows.append_column(column, pa.repeat(value, rows.num_rows))
+    return rows
 
 
 def _add(tx: WriteTransaction, stage: Stage, values: dict[str, object]) -> int:
@@ -90,14 +115,14 @@ def _make_real(tx: WriteTransaction, stage: Stage, values: dict[str, object]) ->
     )
 
 
-def _point(tx: WriteTransaction, stage: Stage, segment_id: str, read_id: str) -> None:
+def _point(tx: WriteTransaction, stage: Stage) -> None:
     columns = (
         "segment_id", "row_no", "hash", "op", "record_time", "mapping_version", "last_read", "change_seq", "actor", "cause",
     )  # fmt: skip
     tx.bulk.run(
         f"""INSERT INTO raw_head (tenant_id, source_record_id, {", ".join(columns)})
-            SELECT :tenant_id, s.source_record_id, {segment_id}, s.row_no, s.hash, s.op, s.record_time,
-                NULL, {read_id}, :change_seq, :actor, :cause
+            SELECT :tenant_id, s.source_record_id, s.segment_id, s.row_no, s.hash, s.op, s.record_time,
+                NULL, s.last_read, :change_seq, :actor, :cause
             FROM {stage.name} AS s WHERE 1 = 1
             ON CONFLICT (tenant_id, source_record_id) DO UPDATE SET
                 {", ".join(f"{name} = excluded.{name}" for name in columns)}""",

@@ -21,10 +21,12 @@ _ENOUGH: Final = 500
 _NUMBER: Final = "l.key"
 
 
-def packed(columns: Mapping[str, pa.Array], constants: Mapping[str, str], target: str) -> tuple[str, list[Any]] | None:
+def packed(
+    columns: Mapping[str, pa.Array], constants: Mapping[str, str], target: str, clause: str = ""
+) -> tuple[str, list[Any]] | None:
     """Return the one statement that inserts these columns, and what it binds; ``None`` if they do not allow it.
 
-    ``constants`` are SQL texts of what is the same in all rows.
+    ``constants`` are SQL texts of what is the same in all rows; ``clause`` may say what becomes of rows in conflict.
     """
     if not columns or len(next(iter(columns.values()))) < _ENOUGH or any(one.null_count for one in columns.values()):
         return None
@@ -47,7 +49,7 @@ def packed(columns: Mapping[str, pa.Array], constants: Mapping[str, str], target
     names = ", ".join(f'"{name}"' for name in chosen)
     bound.append(msgspec.json.encode(columns[listed].to_pylist()).decode())
     values = ", ".join(str(one) for one in chosen.values())
-    return f"INSERT INTO {target} ({names}) SELECT {values} FROM json_each(?{len(bound)}) AS l", bound
+    return f"INSERT INTO {target} ({names}) SELECT {values} FROM json_each(?{len(bound)}) AS l{clause}", bound
 
 
 def _by_place(values: pa.Array, bound: list[Any]) -> str | None:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from pipelines.store.sqlite_packed import packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _SMALL_BLOCK: Final = 200
 # A stand-in has another type than any value of its column, so that nothing that was given can be taken for it.
@@ -36,9 +36,7 @@ class _Bound(NamedTuple):
 def insert_rows(driver: Any, target: str, stored: pa.Table) -> None:
     """Insert rows into a table, given as the quoted name, on the driver's open transaction."""
     for block in _blocks(stored):
-        held = {name: _plain(block.column(name)) for name in block.schema.names if _holds(block.column(name))}
-        columns = {name: shared for name, values in held.items() if (shared := _shared(values)) is not None}
-        differing = {name: values for name, values in held.items() if name not in columns}
+        differing, columns = _parted(block)
         whole = packed(differing, columns, target)
         if whole is not None:
             driver.execute(*whole)
@@ -50,6 +48,23 @@ def insert_rows(driver: Any, target: str, stored: pa.Table) -> None:
         names = ", ".join(f'"{name}"' for name in columns)
         sql = f"INSERT INTO {target} ({names}) VALUES ({', '.join(columns.values())})"
         driver.executemany(sql, _rows(bound, block.num_rows))
+
+
+def unless_known(target: str, stored: pa.Table, key: Sequence[str]) -> tuple[str, list[Any]] | None:
+    """Return the one statement that inserts the rows whose ``key`` is not there yet, and what it binds.
+
+    None where the rows do not allow it to be one.
+    """
+    blocks = stored.combine_chunks().to_batches()
+    clause = f" WHERE 1 ON CONFLICT ({', '.join(key)}) DO NOTHING"
+    return packed(*_parted(blocks[0]), target, clause) if len(blocks) == 1 else None
+
+
+def _parted(block: pa.RecordBatch) -> tuple[dict[str, pa.Array], dict[str, str]]:
+    """Return the columns whose rows differ, and as SQL what the others hold in every row; of NULL alone nothing."""
+    held = {name: _plain(block.column(name)) for name in block.schema.names if _holds(block.column(name))}
+    shared = {name: sql for name, values in held.items() if (sql := _shared(values)) is not None}
+    return {name: values for name, values in held.items() if name not in shared}, shared
 
 
 def _blocks(stored: pa.Table) -> Iterator[pa.RecordBatch]:

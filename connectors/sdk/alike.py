@@ -1,0 +1,83 @@
+"""Many records read at once where each of them is as most are: a text as key, a time in UTC, nothing to look into.
+
+A step of Python for each record and each of its fields is most of what reading costs; here a field of all records is one
+step. Whatever is not so plain is left to the reader of single records, which decides alone what becomes of it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from connectors.sdk import canonical, paths
+from connectors.sdk.protocols import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from connectors.sdk.paths import Path
+
+AT_ONCE: Final = 100  # few enough to stay in the processor's cache
+_UTC: Final = {UTC}
+_BRACE: Final = ord("{")
+_SQUARE_TO_CURLY: Final = ord("{") ^ ord("[")  # the one bit in which they differ
+
+
+class Alike(NamedTuple):
+    """What is read of each record: ``key`` and ``time`` are members of the record itself, ``dated`` makes its time the cursor."""
+
+    key: str
+    time: str | None
+    dated: bool
+    deleted: Callable[[Any], bool] | None
+    volatile: Sequence[Path]
+    max_bytes: int
+    max_depth: int
+
+    def read(self, payloads: list[bytes], parent: bytes | None) -> Records | None:
+        """Return the records, or None if they are not all good and plain."""
+        if not self._are_harmless(payloads):
+            return None
+        try:
+            values = list(map(canonical.decode, payloads))
+            keys: list[Any] = list(map(itemgetter(self.key), values))
+            texts: list[Any] = list(map(itemgetter(self.time), values)) if self.time else []
+            times: list[Any] = list(map(datetime.fromisoformat, texts))
+        except (KeyError, TypeError, *canonical.UNREADABLE):
+            return None
+        if set(map(type, keys)) != {str} or "" in keys or {time.tzinfo for time in times} - _UTC:
+            return None
+        n = len(values)
+        deleted = self.deleted
+        ops = ["delete" if deleted(value) else "upsert" for value in values] if deleted else ["upsert"] * n
+        for path in self.volatile:  # last of all: it eats what stands there
+            for value in values:
+                paths.remove(path, value)
+        nothing: list[None] = [None] * n
+        cursors = texts if self.dated else nothing
+        return Records.of_fields(
+            keys, payloads, canonical.digests(values), times or nothing, cursors, ops, [parent] * n, [None] * n
+        )
+
+    def _are_harmless(self, payloads: list[bytes]) -> bool:
+        """Return whether no record can be too large, too deep, or hold a NUL; said without looking at each on its own."""
+        whole = b"".join(payloads)
+        opening = np.count_nonzero((np.frombuffer(whole, np.uint8) | _SQUARE_TO_CURLY) == _BRACE)
+        return (
+            max(map(len, payloads)) <= self.max_bytes
+            # each record opens one bracket at least, so that none has more than what the others leave
+            and (opening - len(payloads) < self.max_depth or all(map(self._is_shallow, payloads)))
+            and not (b"\\" in whole and b"\\u0000" in whole)
+        )
+
+    def _is_shallow(self, payload: bytes) -> bool:
+        return payload.count(b"{") + payload.count(b"[") <= self.max_depth
+
+
+def chunks(payloads: list[bytes]) -> Iterator[list[bytes]]:
+    """Yield the payloads, as many as are read at once."""
+    for start in range(0, len(payloads), AT_ONCE):
+        yield payloads[start : start + AT_ONCE]
