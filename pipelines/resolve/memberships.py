@@ -56,6 +56,13 @@ class Memberships:
         shared = set.intersection(*(self._ids_of.get(record, set()) for record in group))
         return sorted(period for entity_id in shared for period in self._held_by(entity_id, set(group)))
 
+    def beginnings(self, entity_id: int) -> set[int]:
+        """Return the commits at which an id came to stand for the records that it stands for now; also those long ago."""
+        held: set[int] = set()
+        for _, joins, record in self._moves[entity_id]:
+            (held.add if joins else held.discard)(record)
+        return {period.since for period in self._held_by(entity_id, held)}
+
     def _held_by(self, entity_id: int, group: set[int]) -> Iterator[Period]:
         held: set[int] = set()
         since = 0
@@ -74,37 +81,45 @@ def come_back(
 ) -> dict[int, int]:
     """Return the ids that groups take back: those of one moment, at which most of the records were grouped as they are now.
 
-    The newest such moment counts. Groups are looked at together where they have an id in common: one that they came from
-    (``linked``), or one of ``free`` that they could take back. What is not placed then is looked at again by itself.
+    Of several such moments it is the one from which the entities that the groups come from (``linked``) arose, so that the
+    change is the way back; then the newest. Groups are looked at together where they have an id in common: one that they
+    come from, or one of ``free`` that they could take back. What is not placed then is looked at again by itself.
     """
     periods = {n: [one for one in past.periods(group) if one.entity_id in free] for n, group in groups.items()}
+    arose = {n: set().union(*(past.beginnings(entity_id) for entity_id in linked[n])) for n in groups}
     placed: dict[int, int] = {}
     for part in _parts({n: linked[n] | {one.entity_id for one in periods[n]} for n in groups}):
-        rest = {n: periods[n] for n in part}
-        while then := _best_moment(rest, groups):
+        rest = {n: [(p, len(groups[n]), p.until in arose[n]) for p in periods[n]] for n in part}
+        while then := _best_moment(rest):
             placed |= then
             taken = set(then.values())
-            rest = {n: [p for p in of if p.entity_id not in taken] for n, of in rest.items() if n not in then}
+            rest = {n: [one for one in of if one[0].entity_id not in taken] for n, of in rest.items() if n not in then}
     return placed
 
 
-def _best_moment(periods: Mapping[int, Sequence[Period]], groups: Mapping[int, Sequence[int]]) -> dict[int, int]:
-    """Return the ids of the moment at which the groups of most records were together, of equal ones the newest."""
+def _best_moment(periods: Mapping[int, Sequence[tuple[Period, int, bool]]]) -> dict[int, int]:
+    """Return the ids of the moment at which the groups of most records were together; see ``come_back``.
+
+    Beside each period of a group: how many records the group has, and whether the way back leads to the period.
+    """
     moves = sorted(
-        move for n, of in periods.items() for p in of for move in ((p.since, 1, n, p.entity_id), (p.until, 0, n, 0))
+        (at, begins, n, p.entity_id, size, size * back)
+        for n, of in periods.items()
+        for p, size, back in of
+        for at, begins in ((p.since, True), (p.until, False))
     )
     together: dict[int, int] = {}
     best: dict[int, int] = {}
-    most = records = 0
+    records, on_the_way, most = 0, 0, (1, 0)
     for _, same_moment in groupby(moves, key=lambda move: move[0]):
-        for _, begins, n, entity_id in same_moment:
-            records += len(groups[n]) if begins else -len(groups[n])
+        for _, begins, n, entity_id, size, back in same_moment:
+            records, on_the_way = (records + size, on_the_way + back) if begins else (records - size, on_the_way - back)
             if begins:
                 together[n] = entity_id
             else:
                 del together[n]
-        if records and records >= most:
-            most, best = records, dict(together)
+        if (records, on_the_way) >= most:
+            most, best = (records, on_the_way), dict(together)
     return best
 
 

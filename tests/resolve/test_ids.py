@@ -140,3 +140,20 @@ def test_ids_in_use_elsewhere_stay_there() -> None:
     become(links, (2,))
 
     assert become(links, (1,), (2,)) == {1: 3, 2: 1}
+
+
+def test_of_moments_at_which_the_parts_were_apart_the_one_before_they_met_counts() -> None:
+    links = Links()
+    apart = become(links, (1,), (2,), (3,))
+    become(links, (1, 2), (3,))
+    become(links, (1, 2, 3))
+    become(links, (2, 3))
+    become(links, (1, 2, 3))
+    become(links, (1,), (2, 3))
+    lent = become(links, (1,), (2,))
+    become(links, (1,), (2, 3))
+    become(links, (1, 2, 3))
+    become(links, (1, 2), (3,))
+
+    assert lent == {1: 4, 2: 1}
+    assert become(links, (1,), (2,), (3,)) == apart
