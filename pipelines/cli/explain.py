@@ -96,6 +96,10 @@ def _pair(told: dict[str, Any]) -> str:
     lines = [f"{left['source_ref']} and {right['source_ref']} are {where}", *map(_reason, told["because"])]
     lines += [f"  step: {step['left']} and {step['right']}  {_evidence(step)}" for step in told["path"]]
     lines += _waterfall(told["waterfall"]) if told["waterfall"] else ["no score: a stub, or nothing to compare"]
+    lines.append(f"counts for {told['counts']['total']} in the partition:")
+    lines += [
+        f"  {one['weight']:+9.3f} {one['total']:9.3f}  {one['name']}: {one['why']}" for one in told["counts"]["steps"]
+    ]
     for each in told["shared"]:
         against = f"; no link: {', '.join(each['against'])}" if each["against"] else ""
         lines.append(

@@ -46,8 +46,9 @@ def as_of(
     true_at = None if valid is None else _instant("--valid", valid)
     with open_hub(config) as (hub, store):
         found = run_as_of(
-            store, entity, identity, known=moment, valid=true_at, policy_path=hub.survivorship, tenant_id=hub.tenant_id
-        )
+            store, entity, identity, known=moment, valid=true_at, policy_path=hub.survivorship,
+            channels_path=hub.channels, tenant_id=hub.tenant_id,
+        )  # fmt: skip
     if json:
         print(jsonlib.dumps(asdict(found), ensure_ascii=False, default=str))
         return
@@ -58,6 +59,8 @@ def as_of(
             print(f"{name:<20} {value}")
     for each in found.relationships:
         print(f"relationship         {each['type']} {each['role']}: {each['from_id']} -> {each['to_id']}")
+    for each in found.contact_points:
+        print(f"contact point        {each['kind']} {each['value']}: {each['state']}, {each['deliverability']}")
 
 
 def retract(

@@ -16,11 +16,14 @@ import pyarrow.compute as pc
 
 from canonical_model import load_vocabulary
 from connectors.sdk.errors import FixConfig
+from pipelines.channels.policy import load_policy as load_channels
 from pipelines.golden.pins import with_pins
 from pipelines.golden.policy import ADDRESS, load_policy
 from pipelines.golden.reading import Candidates
 from pipelines.golden.survivorship import CONTACT_SCHEMA, ROLE_SCHEMA, member_schema, survive
+from pipelines.history.channels import Channels, Moment, channels_at
 from pipelines.history.chosen import chosen
+from pipelines.history.relations import relationships_at
 from pipelines.store import golden_reads, history_reads
 
 if TYPE_CHECKING:
@@ -33,15 +36,14 @@ if TYPE_CHECKING:
 _KINDS = ("email", "phone", "address")
 _POINT = ("party", "kind", "value", "value_norm", "rank", "verified", "deliverable", *ADDRESS, "valid_from", "valid_to")
 _ROLE = ("party", "role", "valid_from", "valid_to")
-_RELATED = "golden_relationship"
-_BOOKKEEPING = frozenset({"known_from", "change_seq", "known_to"})
 
 
 @dataclass(frozen=True)
 class Past:
     """A golden record of another moment: ``known`` is the commit, ``valid`` the instant (``None``: the newest known).
 
-    ``members`` are source references, ``values`` the survived row, ``relationships`` those known then and valid then.
+    ``members`` are source references, ``values`` the survived row, ``relationships`` those known then and valid then,
+    ``contact_points`` and ``preference`` as the channels stage would have made them.
     """
 
     entity: str
@@ -51,6 +53,8 @@ class Past:
     members: tuple[str, ...]
     values: Mapping[str, Any]
     relationships: tuple[Mapping[str, Any], ...]
+    contact_points: tuple[Mapping[str, Any], ...]
+    preference: Mapping[str, Any] | None
 
 
 def as_of(
@@ -61,6 +65,7 @@ def as_of(
     known: int | datetime | None = None,
     valid: datetime | None = None,
     policy_path: Path | None = None,
+    channels_path: Path | None = None,
     tenant_id: int = 1,
 ) -> Past:
     """Return a golden record as known at a commit (or the newest by an instant) of what was true at ``valid``.
@@ -76,13 +81,19 @@ def as_of(
         raise FixConfig(f"{entity} {identity} was not known at commit {seq}", do="ask for a later --known")
     ids = pa.array([number], pa.int64())
     found = _candidates(store, tenant_id, entity, seq, valid, ids)
-    rows = _survived(store, tenant_id, entity, seq, valid, found, load_policy(entity, policy_path)).to_pylist()
-    if not rows:
+    golden = _survived(store, tenant_id, entity, seq, valid, found, load_policy(entity, policy_path))
+    if not golden.num_rows:
         when = "" if valid is None else f" of {valid.isoformat()}"
         raise FixConfig(f"nothing{when} was known of {entity} {number} at commit {seq}")
     members = tuple(sorted(set(found.members.column("source_ref").to_pylist())))
-    related = _relationships(store, tenant_id, entity, seq, valid, ids)
-    return Past(entity, number, seq, valid, members, rows[0], related)
+    moment = Moment(store, tenant_id, entity, seq, valid)
+    links = history_reads.links(store, tenant_id, entity, seq, ids)
+    reached = channels_at(moment, links, golden, load_channels(channels_path))
+    points, preference = reached.points.to_pylist(), reached.preferences.to_pylist()
+    related = relationships_at(moment, ids)
+    return Past(
+        entity, number, seq, valid, members, golden.to_pylist()[0], related, tuple(points), next(iter(preference), None)
+    )
 
 
 def golden_as_of(
@@ -98,6 +109,23 @@ def golden_as_of(
     seq = commit_of(store, known, tenant_id=tenant_id)
     found = _candidates(store, tenant_id, entity, seq, valid, None)
     return _survived(store, tenant_id, entity, seq, valid, found, load_policy(entity, policy_path))
+
+
+def channels_as_of(
+    store: Store,
+    entity: str,
+    *,
+    known: int | datetime | None = None,
+    valid: datetime | None = None,
+    policy_path: Path | None = None,
+    channels_path: Path | None = None,
+    tenant_id: int = 1,
+) -> Channels:
+    """Return the contact points and preferences of all golden parties of an entity of another moment, made anew."""
+    seq = commit_of(store, known, tenant_id=tenant_id)
+    golden = golden_as_of(store, entity, known=seq, valid=valid, policy_path=policy_path, tenant_id=tenant_id)
+    links = history_reads.links(store, tenant_id, entity, seq)
+    return channels_at(Moment(store, tenant_id, entity, seq, valid), links, golden, load_channels(channels_path))
 
 
 def commit_of(store: Store, known: int | datetime | None, *, tenant_id: int = 1) -> int:
@@ -155,9 +183,7 @@ def _said_of(
     """Return what was said of the linked parties in an entity's table and had not ended then."""
     owners = history_reads.party_owners(store, tenant, name, seq, pc.unique(links.column("source_record_id")))
     told = history_reads.source_versions(store, tenant, name, columns, seq, owners.column(0).combine_chunks())
-    held = history_reads.rows_known(store, tenant, "retracted_record", seq, column="source_record_id")
-    kept = pc.invert(pc.is_in(told.column("source_record_id"), pc.unique(held.column("source_record_id"))))
-    rows = chosen(told.filter(kept), seq, valid, dated=True)
+    rows = chosen(history_reads.without_retracted(store, tenant, seq, told), seq, valid, dated=True)
     return _linked(rows, links, "party")
 
 
@@ -183,24 +209,6 @@ def _with_source(rows: pa.Table, named: pa.Table) -> pa.Table:
     for column in named.column_names[1:]:
         rows = rows.append_column(column, named.column(column).take(place))
     return rows
-
-
-def _relationships(
-    store: Store, tenant: int, entity: str, seq: int, valid: datetime | None, ids: pa.Array
-) -> tuple[Mapping[str, Any], ...]:
-    """Return the dated relationships of the entity known at that commit; with ``valid``, those that held then."""
-    told: dict[str, Mapping[str, Any]] = {}
-    for end in ("from", "to"):
-        for row in history_reads.rows_known(store, tenant, _RELATED, seq, column=f"{end}_id", ids=ids).to_pylist():
-            if row[f"{end}_entity"] == entity and (valid is None or _holds(row, valid)):
-                kept = {name: value for name, value in row.items() if name not in _BOOKKEEPING}
-                told[repr(kept)] = kept
-    return tuple(told[key] for key in sorted(told))
-
-
-def _holds(row: Mapping[str, Any], valid: datetime) -> bool:
-    began, ended = row.get("valid_from"), row.get("valid_to")
-    return (began is None or began <= valid) and (ended is None or ended > valid)
 
 
 def _ids(rows: pa.Table) -> pa.Array:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from pipelines.resolve import ids
+from pipelines.resolve.memberships import Memberships
 from pipelines.store import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pyarrow as pa
+    from collections.abc import Mapping, Sequence
 
     from pipelines.resolve.ids import Assignment, Ints
     from pipelines.store import Store
@@ -38,7 +39,12 @@ def assigned(
     for record, old in _rows(identity.former_links(store, tenant, entity, reached)):
         former.setdefault(record, []).append(old)
     homes = dict(_rows(identity.first_links(store, tenant, entity, reached)))
-    return ids.assign_ids(*partition, crosswalk, former, identity.next_id(store, tenant), homes)
+
+    def remember(records: Sequence[int]) -> Memberships:
+        spans = identity.spans(store, tenant, entity, pa.array(records, pa.int64()))
+        return Memberships.of(zip(*(spans[name].to_pylist() for name in spans.column_names), strict=True))
+
+    return ids.assign_ids(*partition, crosswalk, former, identity.next_id(store, tenant), homes, remember)
 
 
 def _rows(table: pa.Table) -> list[tuple[int, int]]:

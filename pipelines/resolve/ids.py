@@ -2,8 +2,9 @@
 
 An entity keeps the id with which it shares most members, ties go to the older id. An id without a cluster was merged
 into the one that took most of its members, or is retired with its last record; it comes back when its members part.
-When an entity parts, its id stays with the members whose first id it was: the others came by a merge and take back their
-own. So any sequence of merges and unmerges that ends in an earlier partition ends in its ids.
+Where entities part or meet, groups of records that were entities before take back the ids of that time (``memberships.py``):
+so merges, splits and retractions that are undone, the last one first, end in the ids from before them. Other parts of an
+entity leave its id to the members whose first id it was: the rest came by a merge and have their own.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.resolve.memberships import Memberships, come_back
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
+    Remember = Callable[[Sequence[int]], Memberships]
+    Members = Mapping[int, list[tuple[int, int]]]
 
 ACTIVE, MERGED, RETIRED = "active", "merged", "retired"
 MINTED, MERGED_INTO, SPLIT_FROM, REACTIVATED, RETIRE = "minted", "merged_into", "split_from", "reactivated", "retired"
@@ -60,6 +65,21 @@ class Assignment:
         return dict(sorted(counted.items()))
 
 
+def nothing_before(_records: Sequence[int]) -> Memberships:
+    """Remember nothing: there was no entity before."""
+    return Memberships()
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The live ids of records that are gone, inactive ids and first id of each record, and who was together when."""
+
+    removed: Mapping[int, int]
+    former: Mapping[int, Iterable[int]]
+    homes: Mapping[int, int]
+    remember: Remember
+
+
 @dataclass
 class _Book:
     """Decisions so far: cluster to id, and events."""
@@ -76,12 +96,13 @@ def assign_ids(
     former: Mapping[int, Iterable[int]],
     next_id: int,
     homes: Mapping[int, int] = _NO_HOMES,
+    remember: Remember = nothing_before,
 ) -> Assignment:
     """Return the ids of a partition (``labels`` beside ``records``, both in source_ref order).
 
     ``crosswalk`` is the live id of each record before, ``former`` the inactive ids it once had, ``next_id`` the first
-    number not yet given, ``homes`` the first id of records that have had several. Nothing changed gives the same
-    crosswalk and no events.
+    number not yet given, ``homes`` the first id of records that have had several, ``remember`` returns all spans of all ids
+    that some records ever had. Nothing changed gives the same crosswalk and no events.
     """
     _, cluster = np.unique(labels, return_inverse=True)
     before = ids_before(records, crosswalk)
@@ -97,9 +118,8 @@ def assign_ids(
     fresh = touched & (high == 0) & (np.bincount(cluster, old, len(sizes)) == 0)
     members = _members(cluster, before, records, touched & ~fresh)
     book = _Book(next_id)
-    lost = _place(
-        book, members, {r: e for r, e in crosswalk.items() if r not in known}, former, set(ids[settled].tolist()), homes
-    )
+    removed = {r: e for r, e in crosswalk.items() if r not in known}
+    lost = _place(book, members, _Before(removed, former, homes, remember), set(ids[settled].tolist()))
     for number, entity_id in book.id_of.items():
         ids[number] = entity_id
     first = np.flatnonzero(fresh)[np.argsort(_first_row(cluster, len(sizes))[fresh], kind="stable")]
@@ -136,41 +156,55 @@ def _members(cluster: Ints, before: Ints, records: Ints, chosen: NDArray[np.bool
     return members
 
 
-def _place(
-    book: _Book,
-    members: Mapping[int, list[tuple[int, int]]],
-    removed: Mapping[int, int],
-    former: Mapping[int, Iterable[int]],
-    settled: set[int],
-    homes: Mapping[int, int],
-) -> list[IdEvent]:
+def _place(book: _Book, members: Members, before: _Before, settled: set[int]) -> list[IdEvent]:
     shared = {number: Counter(e for _, e in rows if e) for number, rows in members.items()}
+    spread = Counter(e for counts in shared.values() for e in counts)
+    for number, counts in shared.items():
+        if len(counts) == 1 and spread[next(iter(counts))] == 1:
+            book.id_of[number] = next(iter(counts))
+    book.id_of |= _returned(book, members, before, set(spread))
+    _vote(book, members, before, shared, {e for e, parts in spread.items() if parts > 1})
+    minted = [number for number in members if number not in book.id_of]
+    for number in minted:
+        book.id_of[number] = book.next_id
+        book.events.append(IdEvent(MINTED, book.next_id))
+        book.next_id += 1
+    back = sorted(members.keys() - minted - {n for n in members if book.id_of[n] in spread})
+    book.events += [IdEvent(REACTIVATED, book.id_of[number]) for number in back]
+    in_use = settled | set(book.id_of.values())
+    for number in sorted((*back, *minted)):
+        sources = [e for e in shared[number] if e in in_use]
+        book.events += [IdEvent(SPLIT_FROM, book.id_of[number], e) for e in sorted(sources)]
+    return _lost(book, shared, set(before.removed.values()), in_use)
+
+
+def _returned(book: _Book, members: Members, before: _Before, live: set[int]) -> dict[int, int]:
+    """Return the ids of the clusters that were entities before; an entity that only won or lost records is not asked."""
+    groups = {n: [record for record, _ in rows] for n, rows in members.items() if n not in book.id_of}
+    if not groups:
+        return {}
+    records = [record for group in groups.values() for record in group]
+    inactive = {e for record in records for e in before.former.get(record, ())}
+    linked = {n: {e for _, e in members[n] if e} for n in groups}
+    free = (live | inactive) - set(book.id_of.values())
+    return come_back(groups, before.remember(records), linked, free)
+
+
+def _vote(book: _Book, members: Members, before: _Before, shared: Mapping[int, Counter[int]], parted: set[int]) -> None:
+    """Give the clusters that are left the live id of most of their members, else an inactive one, else what is left."""
+    homes, former = before.homes, before.former
     native = {n: Counter(e for r, e in rows if e and homes.get(r, e) == e) for n, rows in members.items()}
-    parted = {e for e, parts in Counter(e for counts in shared.values() for e in counts).items() if parts > 1}
     _claim(book, {n: Counter({e: native[n][e] if e in parted else c for e, c in shared[n].items()}) for n in members})
     waiting = {number: rows for number, rows in members.items() if number not in book.id_of}
     back = {n: Counter(e for r, _ in rows for e in former.get(r, ())) for n, rows in waiting.items()}
     own = {
         n: Counter(e for r, _ in rows for e in former.get(r, ()) if homes.get(r) == e) for n, rows in waiting.items()
     }
-    reactivated = _claim(book, back, own)
+    _claim(book, back, own)
     _claim(book, {number: shared[number] for number in waiting})
-    minted = [number for number in members if number not in book.id_of]
-    for number in minted:
-        book.id_of[number] = book.next_id
-        book.events.append(IdEvent(MINTED, book.next_id))
-        book.next_id += 1
-    book.events += [IdEvent(REACTIVATED, book.id_of[number]) for number in reactivated]
-    in_use = settled | set(book.id_of.values())
-    for number in sorted((*reactivated, *minted)):
-        sources = [e for e in shared[number] if e in in_use]
-        book.events += [IdEvent(SPLIT_FROM, book.id_of[number], e) for e in sorted(sources)]
-    return _lost(book, shared, set(removed.values()), in_use)
 
 
-def _claim(
-    book: _Book, shared: Mapping[int, Counter[int]], first: Mapping[int, Counter[int]] | None = None
-) -> list[int]:
+def _claim(book: _Book, shared: Mapping[int, Counter[int]], first: Mapping[int, Counter[int]] | None = None) -> None:
     """Give ids to clusters: most shared members first, then the older id, then the earlier cluster.
 
     With ``first``, those are asked before all: how many members have their first id in it.
@@ -178,13 +212,10 @@ def _claim(
     votes = ((n, e, count) for n, counts in shared.items() for e, count in counts.items() if count)
     claims = sorted((-(first[n][e] if first else 0), -count, e, n) for n, e, count in votes)
     taken = set(book.id_of.values())
-    placed = []
     for _, _, entity_id, number in claims:
         if entity_id not in taken and number not in book.id_of:
             book.id_of[number] = entity_id
             taken.add(entity_id)
-            placed.append(number)
-    return placed
 
 
 def _lost(book: _Book, shared: Mapping[int, Counter[int]], emptied: set[int], in_use: set[int]) -> list[IdEvent]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,18 +65,21 @@ class Ledger:
         return Written(new.num_rows + len(gone))
 
     def write_assignment(self, records: Ints, crosswalk: Mapping[int, int], assignment: Assignment) -> Written:
-        """Write changed links together with what became of the ids that they concern."""
+        """Write changed links together with what became of the ids that they concern; a small change is one commit."""
         entity_ids = assignment.entity_ids
         changed = np.flatnonzero(ids.ids_before(records, crosswalk) != entity_ids)
         order = changed[np.argsort(entity_ids[changed], kind="stable")]
         events = _event_rows(assignment)
-        for rows, part in _portions(entity_ids[order], events["owner"].to_numpy()):
+        portions = _portions(entity_ids[order], events["owner"].to_numpy())
+        gone = range(0, len(assignment.gone), ROWS_PER_WRITE)
+        for portion, start in zip_longest(portions, gone):
             with self.writing() as tx:
-                self._write_events(tx, events[part])
-                self._write_links(tx, records[order[rows]], entity_ids[order[rows]])
-        if assignment.gone:
-            with self.writing() as tx:
-                tx.delete(tables.crosswalk, pa.table({"source_record_id": pa.array(assignment.gone, pa.int64())}))
+                if portion:
+                    self._write_events(tx, events[portion[1]])
+                    self._write_links(tx, records[order[portion[0]]], entity_ids[order[portion[0]]])
+                if start is not None:
+                    records_gone = pa.array(assignment.gone[start : start + ROWS_PER_WRITE], pa.int64())
+                    tx.delete(tables.crosswalk, pa.table({"source_record_id": records_gone}))
         return Written(len(order) + len(assignment.gone), len(records) - len(order))
 
     def write_stats(self, resolution: Resolution) -> Written:

@@ -11,6 +11,7 @@ from connectors.sdk.errors import FixConfig
 from pipelines.resolve.cluster import CLIP, accepted_from
 from pipelines.resolve.compared import compared
 from pipelines.resolve.compiled import compile_model
+from pipelines.resolve.counted import counted
 from pipelines.resolve.match_view import MATCHED_ENTITIES
 from pipelines.resolve.model import MatchModel
 from pipelines.resolve.path import best_path
@@ -38,7 +39,8 @@ def explain_pair(
 
     ``left`` and ``right`` are source record numbers or references ``connection/object/key``. Keys: ``left``, ``right``
     (ordered by reference), ``together``, ``because`` (the reasons, the binding ones first), ``evidence`` (what the ledger
-    holds of the pair), ``waterfall`` (steps that sum to its score), ``shared`` (values both hold, by rule, with holders and
+    holds of the pair), ``waterfall`` (steps that sum to its score), ``counts`` (from the score, by rules and people's words, to
+    what the pair counts for in the partition; these steps sum up too), ``shared`` (values both hold, by rule, with holders and
     limits), ``contradictions`` (unique identifiers that differ), ``path`` (the way between them, where they are together).
     """
     pair = _pair(store, left, right, policy_path, tenant_id)
@@ -51,6 +53,7 @@ def explain_pair(
         "because": pair.together_because() if pair.together else pair.apart_because(),
         "evidence": [asdict(edge) for edge in pair.direct],
         "waterfall": fall and fall.to_dict() | pair.judged(fall),
+        "counts": counted(None if fall is None else fall.score, pair.direct),
         "shared": shared_values(pair.policy, pair.facts, *pair.ids) if pair.both else [],
         "contradictions": contradictions(pair.policy, pair.facts, *pair.ids) if pair.both else [],
         "path": [pair.told(edge) for edge in pair.path] if pair.together else [],

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from sqlalchemy import and_, func, literal, null, or_, select, text, union, union_all
 
 from pipelines.store import golden_reads
-from pipelines.store.retractions import left_out
+from pipelines.store.retractions import left_out, moved
 from pipelines.store.tables import crosswalk, golden_contact_point, golden_preference, metadata, picked, source_record
 
 if TYPE_CHECKING:
@@ -170,11 +170,16 @@ def _touched(store: Store, tenant_id: int, entity: str, since: int) -> pa.Array:
     golden = metadata.tables[f"golden_{entity}"]
     linked = crosswalk.c.tenant_id == tenant_id, crosswalk.c.entity == entity
     found: list[Any] = [select(golden.c.entity_id).where(golden.c.tenant_id == tenant_id, golden.c.change_seq > since)]
+    back = moved(tenant_id, since)
+    retold = select(back.subquery().c.source_record_id) if store.read(back.limit(1)) else None
     for name, party in _EVENTS.items():
         for suffix, changed in (("", "change_seq"), ("_version", "known_to")):
             rows = metadata.tables[name + suffix]
             source = crosswalk.join(rows, _party(rows, rows.c[party]))
             found.append(select(crosswalk.c.entity_id).select_from(source).where(rows.c[changed] > since, *linked))
+            if retold is not None and not suffix:
+                told = rows.c.source_record_id.in_(retold)
+                found.append(select(crosswalk.c.entity_id).select_from(source).where(told, *linked))
     return _ids(store, union(*found))
 
 

@@ -7,23 +7,26 @@ reads spans and a run over changes reads only these.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select, union
+from sqlalchemy import BigInteger, and_, bindparam, func, select, union
 
 from connectors.sdk.errors import FixConfig
 from pipelines.store.arrow_out import BIG_RESULT
-from pipelines.store.retractions import left_out, moved
+from pipelines.store.retractions import any_retracted, left_out, moved, not_retracted
 from pipelines.store.tables import connection, counter, crosswalk, crosswalk_version, metadata, picked, source_record
 from pipelines.store.tables import entity_id as identity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
     from sqlalchemy import ColumnElement, FromClause, Select, Table
 
     from pipelines.store.store import Store
+
+    Kept = Callable[[ColumnElement[int]], tuple[ColumnElement[bool], ...]]
 
 REFERENCE = ("connection_id", "object", "source_key")
 
@@ -49,7 +52,7 @@ class Scope:
         parts = [crosswalk.c.tenant_id == self.tenant_id, crosswalk.c.entity == self.entity]
         if self.ids is not None:
             parts.append(crosswalk.c.entity_id.in_(select(picked.c.id)))
-        if self.first is not None and self.first == self.last:
+        if self.first is not None and (self.first is self.last or self.first == self.last):
             return [*parts, crosswalk.c.entity_id == self.first]
         if self.first is not None:
             parts.append(crosswalk.c.entity_id >= self.first)
@@ -60,10 +63,11 @@ class Scope:
 
 def members(store: Store, scope: Scope, terms: Sequence[str]) -> pa.Table:
     """Return one row per live source record or stub of the entities, with the given terms (null for a stub)."""
-    return store.read_arrow(_members(store, scope, terms), ids=scope.ids, big=scope.big)
+    statement = _members(scope, terms, lambda record: left_out(store, scope.tenant_id, record))
+    return store.read_arrow(statement, ids=scope.ids, big=scope.big)
 
 
-def _members(store: Store, scope: Scope, terms: Sequence[str]) -> Select[Any]:
+def _members(scope: Scope, terms: Sequence[str], kept: Kept) -> Select[Any]:
     rows = metadata.tables[scope.entity]
     alive = and_(_same_record(rows), rows.c.deleted_at.is_(None))
     source = crosswalk.join(source_record, _same_record(source_record)).outerjoin(rows, alive)
@@ -72,8 +76,7 @@ def _members(store: Store, scope: Scope, terms: Sequence[str]) -> Select[Any]:
         rows.c.row_key, rows.c.record_time, rows.c.term_times, *(rows.c[term] for term in terms),
     )  # fmt: skip
     live = source_record.c.deleted_at.is_(None), source_record.c.is_stub | rows.c.row_key.is_not(None)
-    kept = left_out(store, scope.tenant_id, crosswalk.c.source_record_id)
-    return statement.select_from(source).where(*scope.where(), *live, *kept)
+    return statement.select_from(source).where(*scope.where(), *live, *kept(crosswalk.c.source_record_id))
 
 
 def contacts(store: Store, scope: Scope, kinds: Sequence[str], columns: Sequence[str]) -> pa.Table:
@@ -81,18 +84,19 @@ def contacts(store: Store, scope: Scope, kinds: Sequence[str], columns: Sequence
 
     ``value`` is the normal form where there is one.
     """
-    return store.read_arrow(_contacts(store, scope, kinds, columns), ids=scope.ids, big=scope.big)
+    statement = _contacts(scope, kinds, columns, lambda record: left_out(store, scope.tenant_id, record))
+    return store.read_arrow(statement, ids=scope.ids, big=scope.big)
 
 
-def _contacts(store: Store, scope: Scope, kinds: Sequence[str], columns: Sequence[str]) -> Select[Any]:
+def _contacts(scope: Scope, kinds: Sequence[str], columns: Sequence[str], kept: Kept) -> Select[Any]:
     rows = metadata.tables["contact_point"]
     statement = select(
         crosswalk.c.entity_id, rows.c.source_record_id, rows.c.row_key, rows.c.record_time, rows.c.term_times,
         func.coalesce(rows.c.value_norm, rows.c.value).label("value"), *(rows.c[column] for column in columns),
     ).select_from(_parties(rows))  # fmt: skip
     live = rows.c.deleted_at.is_(None), rows.c.valid_to.is_(None), rows.c.kind.in_(kinds)
-    kept = left_out(store, scope.tenant_id, rows.c.source_record_id)
-    return statement.where(*scope.where(), *of_members(rows.c.party, scope), *live, *kept)
+    of_them = of_members(rows.c.party, scope)
+    return statement.where(*scope.where(), *of_them, *live, *kept(rows.c.source_record_id))
 
 
 def rows_of(
@@ -102,12 +106,13 @@ def rows_of(
 
     Without ``kinds`` no contact points are read.
     """
+    asked = {"tenant": scope.tenant_id, "one": scope.first}
+    retracted = any_retracted(store, scope.tenant_id)
+    of_members, of_contacts = _of_one(scope.entity, tuple(terms), tuple(kinds), tuple(columns), retracted=retracted)
+    members = _plain(store, of_members, asked)
     if not kinds:
-        return _plain(store, _members(store, scope, terms)), []
-    mine = crosswalk.alias()
-    linked = select(mine.c.source_record_id).where(mine.c.tenant_id == scope.tenant_id, mine.c.entity_id == scope.first)
-    points = _contacts(store, scope, kinds, columns).where(metadata.tables["contact_point"].c.party.in_(linked))
-    members, contacts = _plain(store, _members(store, scope, terms)), _plain(store, points)
+        return members, []
+    contacts = _plain(store, of_contacts, asked)
     known = {row["source_record_id"]: {name: row[name] for name in REFERENCE} for row in members}
     others = {row["source_record_id"] for row in contacts} - known.keys()
     if others:
@@ -117,8 +122,29 @@ def rows_of(
     return members, [row | known[row["source_record_id"]] for row in contacts]
 
 
-def _plain(store: Store, statement: Select[Any]) -> list[dict[str, Any]]:
-    return [dict(row._mapping) for row in store.read(statement)]  # noqa: SLF001
+@lru_cache(maxsize=256)
+def _of_one(
+    entity: str, terms: tuple[str, ...], kinds: tuple[str, ...], columns: tuple[str, ...], *, retracted: bool
+) -> tuple[Select[Any], Select[Any]]:
+    """Return the statements for members and contact points of the entity ``:one``; to build them costs more than to run them."""
+    tenant, one = _bound("tenant"), _bound("one")
+    scope = Scope(tenant, entity, first=one, last=one)
+
+    def kept(record: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
+        return not_retracted(tenant, record) if retracted else ()
+
+    mine = crosswalk.alias()
+    linked = select(mine.c.source_record_id).where(mine.c.tenant_id == tenant, mine.c.entity_id == one)
+    points = _contacts(scope, kinds, columns, kept).where(metadata.tables["contact_point"].c.party.in_(linked))
+    return _members(scope, terms, kept), points
+
+
+def _bound(name: str) -> Any:
+    return bindparam(name, type_=BigInteger)
+
+
+def _plain(store: Store, statement: Select[Any], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [dict(row._mapping) for row in store.read(statement, asked)]  # noqa: SLF001
 
 
 def references(store: Store, tenant_id: int, records: pa.Array) -> pa.Table:
@@ -141,10 +167,18 @@ def roles(store: Store, scope: Scope) -> pa.Table:
     )
 
 
+_CONNECTIONS = select(connection.c.connection_id, connection.c.name, connection.c.connector).where(
+    connection.c.tenant_id == bindparam("tenant")
+)
+_STANDING = select(identity.c.current_id, identity.c.status).where(
+    identity.c.tenant_id == bindparam("tenant"), identity.c.entity == bindparam("entity"),
+    identity.c.entity_id == bindparam("one"),
+)  # fmt: skip
+
+
 def connections(store: Store, tenant_id: int) -> dict[str, tuple[str, str]]:
     """Return the name and the connector of every connection, by its id."""
-    found = connection.c
-    rows = store.read(select(found.connection_id, found.name, found.connector).where(found.tenant_id == tenant_id))
+    rows = store.read(_CONNECTIONS, {"tenant": tenant_id})
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
@@ -191,8 +225,7 @@ def current_id(store: Store, tenant_id: int, entity: str, number: int) -> int | 
     """
     seen = {number}
     while True:
-        mine = identity.c.tenant_id == tenant_id, identity.c.entity == entity, identity.c.entity_id == number
-        rows = store.read(select(identity.c.current_id, identity.c.status).where(*mine))
+        rows = store.read(_STANDING, {"tenant": tenant_id, "entity": entity, "one": number})
         if not rows:
             return None
         if rows[0].status == "erased":

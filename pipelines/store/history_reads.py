@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Table, and_, func, literal, or_, select, union_all
 from sqlalchemy.types import BigInteger
 
@@ -139,6 +140,14 @@ def rows_known(
         mine += [] if ids is None else [table.c[column].in_(select(picked.c.id))]
         parts.append(select(*(table.c[each] for each in names)).where(*mine))
     return store.read_arrow(union_all(*parts), ids=ids)
+
+
+def without_retracted(store: Store, tenant_id: int, seq: int, rows: pa.Table) -> pa.Table:
+    """Return the rows whose source record was not retracted at a commit."""
+    held = rows_known(store, tenant_id, "retracted_record", seq, column="source_record_id")
+    if not held.num_rows:
+        return rows
+    return rows.filter(pc.invert(pc.is_in(rows.column("source_record_id"), pc.unique(held.column("source_record_id")))))
 
 
 def has_history(name: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import BigInteger, and_, func, literal, or_, select, union_all, update
 
 from pipelines.store.arrow_out import BIG_RESULT
 from pipelines.store.retractions import left_out
@@ -156,6 +156,22 @@ def first_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None 
     same = and_(version.source_record_id == first.c.source_record_id, version.known_from == first.c.since)
     statement = select(version.source_record_id, version.entity_id).join_from(crosswalk_version, first, same)
     return store.read_arrow(statement.where(*mine), ids=ids)
+
+
+def spans(store: Store, tenant_id: int, entity: str, records: pa.Array) -> pa.Table:
+    """Return every link there ever was of all ids that these records ever had; null ``known_to``: it holds.
+
+    Columns: source_record_id, entity_id, known_from, known_to.
+    """
+    held, ever = [], []
+    for table, known_to in ((crosswalk, literal(None, BigInteger)), (crosswalk_version, crosswalk_version.c.known_to)):
+        link = table.c
+        mine = link.tenant_id == tenant_id, link.entity == entity
+        held.append(select(link.entity_id).where(*mine, *_of(link.source_record_id, records)))
+        columns = (link.source_record_id, link.entity_id, link.known_from, known_to.label("known_to"))
+        ever.append(select(*columns).where(*mine, *_of(link.entity_id, records)))
+    ids = store.read_arrow(select(union_all(*held).subquery().c.entity_id).distinct(), ids=records)
+    return store.read_arrow(union_all(*ever), ids=ids["entity_id"].combine_chunks())
 
 
 def next_id(store: Store, tenant_id: int) -> int:

@@ -9,14 +9,13 @@ import pyarrow.compute as pc
 from sqlalchemy import func, select, union
 
 from pipelines.store.influence_reads import facts_of_several, party_terms
+from pipelines.store.retractions import moved
 from pipelines.store.tables import (
     crosswalk,
     crosswalk_version,
     golden_relationship,
     metadata,
     picked,
-    retracted_record,
-    retracted_record_version,
 )
 
 if TYPE_CHECKING:
@@ -31,12 +30,12 @@ _ENDS = ("from_party", "to_party")
 
 def changed_subjects(store: Store, tenant_id: int, since: int) -> pa.Array:
     """Return the ids of the entities whose relations must be made anew, in order, once each."""
-    moved = _ids(store, union(*_moved(tenant_id, since)))
+    came_or_left = _ids(store, union(*_moved(tenant_id, since)))
     records = _ids(store, union(*_named_by_changes(store, tenant_id, since)))
-    if len(moved):
+    if len(came_or_left):
         beside = union(*_beside(store, tenant_id)).subquery()
-        others = store.read_arrow(select(beside.c[0].label("id")), ids=moved).column("id").combine_chunks()
-        records = pa.concat_arrays([records, moved, others]).unique()
+        others = store.read_arrow(select(beside.c[0].label("id")), ids=came_or_left).column("id").combine_chunks()
+        records = pa.concat_arrays([records, came_or_left, others]).unique()
     lost = _ids(store, union(*_entities_that_lost(tenant_id, since)))
     now = select(crosswalk.c.entity_id).where(
         crosswalk.c.tenant_id == tenant_id, crosswalk.c.source_record_id.in_(select(picked.c.id))
@@ -77,14 +76,23 @@ def _named_by_changes(store: Store, tenant_id: int, since: int) -> Iterator[Sele
             yield _column(table, term, tenant_id).where(table.c.change_seq > since)
             yield _column(past, term, tenant_id).where(past.c.known_to > since)
     yield from _companions(tenant_id, since)
-    rows = metadata.tables["relationship"]
-    for back, seq in (
-        (retracted_record, retracted_record.c.change_seq),
-        (retracted_record_version, retracted_record_version.c.known_to),
-    ):
-        told = select(back.c.source_record_id).where(back.c.tenant_id == tenant_id, seq > since)
-        for term in _ENDS:
+    if store.read(moved(tenant_id, since).limit(1)):
+        yield from _retold(store, tenant_id, since)
+
+
+def _retold(store: Store, tenant_id: int, since: int) -> Iterator[Select[Any]]:
+    """Records named by a statement or a fact whose source was retracted or put back."""
+    back = moved(tenant_id, since).subquery()
+    told = select(back.c.source_record_id)
+    for name, terms in _naming(store):
+        rows = metadata.tables[name]
+        for term in terms:
             yield _column(rows, term, tenant_id).where(rows.c.source_record_id.in_(told))
+    part, main = metadata.tables["interaction_participant"], metadata.tables["interaction"]
+    of = select(part.c.interaction).where(part.c.tenant_id == tenant_id, part.c.source_record_id.in_(told))
+    for fact in (of, told):
+        yield _column(part, "party", tenant_id).where(part.c.interaction.in_(fact))
+        yield _column(main, "party", tenant_id).where(main.c.source_record_id.in_(fact))
 
 
 def _companions(tenant_id: int, since: int) -> Iterator[Select[Any]]:

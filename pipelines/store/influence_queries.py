@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import and_, func, literal, or_, select, union_all
 
+from pipelines.store.retractions import left_out
 from pipelines.store.tables import account_hierarchy, crosswalk, golden_relationship, metadata, picked
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def employee_roles(store: Store, tenant_id: int, ids: Iterable[int]) -> list[dic
     party = and_(crosswalk.c.tenant_id == rows.c.tenant_id, crosswalk.c.source_record_id == rows.c.party)
     mine = (
         rows.c.tenant_id == tenant_id, rows.c.deleted_at.is_(None), rows.c.role.in_(("employee", "absent")),
-        crosswalk.c.entity_id.in_(select(picked.c.id)),
+        crosswalk.c.entity_id.in_(select(picked.c.id)), *left_out(store, tenant_id, rows.c.source_record_id),
     )  # fmt: skip
     names = (crosswalk.c.entity_id, rows.c.role, rows.c.valid_from, rows.c.valid_to)
     statement = select(*names).select_from(rows.join(crosswalk, party)).where(*mine)
@@ -96,7 +97,10 @@ def display_names(store: Store, tenant_id: int, ids: Iterable[int]) -> dict[int,
 def fact_sums(
     store: Store, tenant_id: int, entity: str, party: str, *, value: str | None, unit: str | None, ids: pa.Array | None
 ) -> pa.Table:
-    """Return entity_id, unit, facts (how many) and total of live facts by the golden entity that ``party`` leads to."""
+    """Return entity_id, unit, facts (how many) and total of live facts by the golden entity that ``party`` leads to.
+
+    What a retracted record says does not count.
+    """
     rows = metadata.tables[entity]
     to = and_(crosswalk.c.tenant_id == rows.c.tenant_id, crosswalk.c.source_record_id == rows.c[party])
     currency = rows.c[unit].label("unit") if unit else literal("").label("unit")
@@ -104,6 +108,7 @@ def fact_sums(
     statement = select(crosswalk.c.entity_id, currency, func.count().label("facts"), total)
     group = [crosswalk.c.entity_id, *([rows.c[unit]] if unit else [])]
     mine: list[ColumnElement[bool]] = [rows.c.tenant_id == tenant_id, rows.c.deleted_at.is_(None)]
+    mine += left_out(store, tenant_id, rows.c.source_record_id)
     if value:
         mine.append(rows.c[value].is_not(None))
     if ids is not None:

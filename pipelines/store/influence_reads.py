@@ -8,13 +8,13 @@ import pyarrow as pa
 from sqlalchemy import and_, case, func, or_, select, union
 
 from pipelines.store.identity import is_large as is_big
+from pipelines.store.retractions import left_out
 from pipelines.store.tables import (
     account_hierarchy,
     crosswalk,
     golden_relationship,
     metadata,
     picked,
-    retracted_record,
     source_record,
 )
 
@@ -52,7 +52,7 @@ def statements(store: Store, tenant_id: int, subjects: pa.Array | None, subject_
     The subject is the to-party where the type is one of ``subject_is_to``, else the from-party.
     """
     rows = metadata.tables["relationship"]
-    statement = _with_reference(rows, tenant_id, "from_party", "to_party", *_STATED)
+    statement = _with_reference(store, rows, tenant_id, "from_party", "to_party", *_STATED)
     if subjects is None:
         return store.read_arrow(statement, big=is_big(store, tenant_id))
     sides = (
@@ -66,7 +66,7 @@ def deals(store: Store, tenant_id: int, subjects: pa.Array | None) -> pa.Table:
     """Return owner and contact of the live opportunities with these organisations' records, or with any (``None``)."""
     rows = metadata.tables["opportunity"]
     names = ("organization", "owner", "contact", "created_at", "record_time")
-    statement = _with_reference(rows, tenant_id, *names).where(rows.c.organization.is_not(None))
+    statement = _with_reference(store, rows, tenant_id, *names).where(rows.c.organization.is_not(None))
     if subjects is None:
         return store.read_arrow(statement)
     return store.read_arrow(statement.where(rows.c.organization.in_(_picked())), ids=subjects)
@@ -149,20 +149,20 @@ def _picked() -> Select[Any]:
     return select(picked.c.id)
 
 
-def _with_reference(rows: Table, tenant_id: int, *names: str) -> Select[Any]:
+def _with_reference(store: Store, rows: Table, tenant_id: int, *names: str) -> Select[Any]:
     """Select live rows whose source record is not retracted, with its reference."""
     own = and_(
         source_record.c.tenant_id == rows.c.tenant_id, source_record.c.source_record_id == rows.c.source_record_id
-    )
-    back = and_(
-        retracted_record.c.tenant_id == rows.c.tenant_id,
-        retracted_record.c.source_record_id == rows.c.source_record_id,
     )
     columns = (
         rows.c.source_record_id, rows.c.row_key, source_record.c.connection_id, source_record.c.object,
         source_record.c.source_key, *(rows.c[name] for name in names),
     )  # fmt: skip
-    live = rows.c.tenant_id == tenant_id, rows.c.deleted_at.is_(None), ~select(1).where(back).correlate(rows).exists()
+    live = (
+        rows.c.tenant_id == tenant_id,
+        rows.c.deleted_at.is_(None),
+        *left_out(store, tenant_id, rows.c.source_record_id),
+    )
     return select(*columns).select_from(rows.join(source_record, own)).where(*live)
 
 
@@ -170,7 +170,11 @@ def _named(store: Store, tenant_id: int, entity: Entity, parties: pa.Array | Non
     rows = metadata.tables[entity.name]
     terms = [rows.c[name] for name in party_terms(entity)]
     statement = select(rows.c.source_record_id, rows.c.record_time, *terms)
-    live = rows.c.tenant_id == tenant_id, rows.c.deleted_at.is_(None)
+    live = (
+        rows.c.tenant_id == tenant_id,
+        rows.c.deleted_at.is_(None),
+        *left_out(store, tenant_id, rows.c.source_record_id),
+    )
     if parties is None:
         found = store.read_arrow(statement.where(*live))
     else:
@@ -183,7 +187,8 @@ def _named(store: Store, tenant_id: int, entity: Entity, parties: pa.Array | Non
 def _interactions(store: Store, tenant_id: int, parties: pa.Array | None) -> list[pa.Table]:
     """Participants of interactions, and each such interaction's main party."""
     part, main = metadata.tables["interaction_participant"].c, metadata.tables["interaction"].c
-    live = part.tenant_id == tenant_id, part.deleted_at.is_(None)
+    live = [part.tenant_id == tenant_id, part.deleted_at.is_(None)]
+    live += [kept for told in (part.source_record_id, part.interaction) for kept in left_out(store, tenant_id, told)]
     facts: Any = select(part.interaction).where(*live)
     if parties is not None:
         led = select(main.source_record_id).where(main.tenant_id == tenant_id, main.party.in_(_picked()))
@@ -195,7 +200,7 @@ def _interactions(store: Store, tenant_id: int, parties: pa.Array | None) -> lis
     led_by = select(
         main.source_record_id.label("fact"), main.party.label("record"), main.record_time.label("moment")
     ).where(main.tenant_id == tenant_id, main.deleted_at.is_(None), main.party.is_not(None),
-            main.source_record_id.in_(select(wanted)))  # fmt: skip
+            main.source_record_id.in_(select(wanted)), *left_out(store, tenant_id, main.source_record_id))  # fmt: skip
     if parties is not None:
         there = there.where(part.interaction.in_(select(wanted)))
     return [store.read_arrow(each, ids=parties) for each in (there, led_by)]

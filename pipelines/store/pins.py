@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, literal, or_, select, union_all
+from sqlalchemy import BigInteger, String, and_, bindparam, literal, or_, select, union_all
 
 from pipelines.store.decisions import PIN
 from pipelines.store.tables import crosswalk, decision, metadata
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     import pyarrow as pa
-    from sqlalchemy import ColumnElement, Row
+    from sqlalchemy import ColumnElement, Row, Select
 
     from pipelines.store.golden_reads import Scope
     from pipelines.store.store import Store
@@ -37,16 +38,33 @@ class Pin(NamedTuple):
 
 def open_pins(store: Store, scope: Scope, now: datetime) -> list[Pin]:
     """Return the pins of the entities in ``scope`` that bind at ``now``, the newest decision first."""
+    if scope.first is not None and scope.first == scope.last:
+        asked = {"tenant": scope.tenant_id, "entity": scope.entity, "one": scope.first, "now": now}
+        rows = store.read(_of_one(), asked)
+    else:
+        rows = store.read(_open(scope.tenant_id, scope.entity, scope.first, scope.last, now))
+    wanted = None if scope.ids is None else set(scope.ids.to_pylist())
+    return [Pin(*row) for row in rows if wanted is None or row.entity_id in wanted]
+
+
+@cache
+def _of_one() -> Select[Any]:
+    """Return the statement for the pins of the entity ``:one``; to build it costs more than to run it."""
+    tenant, one = (bindparam(name, type_=BigInteger) for name in ("tenant", "one"))
+    return _open(
+        tenant, bindparam("entity", type_=String), one, one, bindparam("now", type_=decision.c.expires_at.type)
+    )
+
+
+def _open(tenant_id: Any, entity: Any, first: Any, last: Any, now: Any) -> Select[Any]:
     d = decision.c
     statement = select(
         d.decision_id, crosswalk.c.entity_id, d.left_id, d.term, d.value, d.reason, d.expires_at, d.decided_at,
         d.known_from, d.actor,
     ).select_from(_linked())  # fmt: skip
     binds = d.known_to.is_(None), or_(d.expires_at.is_(None), d.expires_at > now), d.term.is_not(None)
-    ordered = statement.where(_is_pin(scope.tenant_id, scope.entity), *binds, *_spanned(scope))
-    rows = store.read(ordered.order_by(d.known_from.desc(), d.decision_id.desc()))
-    wanted = None if scope.ids is None else set(scope.ids.to_pylist())
-    return [Pin(*row) for row in rows if wanted is None or row.entity_id in wanted]
+    ordered = statement.where(_is_pin(tenant_id, entity), *binds, *_spanned(first, last))
+    return ordered.order_by(d.known_from.desc(), d.decision_id.desc())
 
 
 def repinned(
@@ -78,12 +96,12 @@ def _linked() -> Any:
     return decision.join(crosswalk, and_(*same))
 
 
-def _is_pin(tenant_id: int, entity: str) -> ColumnElement[bool]:
+def _is_pin(tenant_id: Any, entity: Any) -> ColumnElement[bool]:
     return and_(decision.c.tenant_id == tenant_id, decision.c.entity == entity, decision.c.kind == PIN)
 
 
-def _spanned(scope: Scope) -> list[ColumnElement[bool]]:
-    """Return the conditions that a span of ids asks; a list of ids is compared here, since there are few pins."""
-    first = [] if scope.first is None else [crosswalk.c.entity_id >= scope.first]
-    last = [] if scope.last is None else [crosswalk.c.entity_id <= scope.last]
-    return [*first, *last]
+def _spanned(first: Any, last: Any) -> list[ColumnElement[bool]]:
+    """Return the conditions that a span of ids asks; a list of ids is compared by the caller, since there are few pins."""
+    lower = [] if first is None else [crosswalk.c.entity_id >= first]
+    upper = [] if last is None else [crosswalk.c.entity_id <= last]
+    return [*lower, *upper]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, or_, select, union, update
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, bindparam, func, or_, select, union, update
 
 from pipelines.store.history_reads import seq_at
 from pipelines.store.tables import (
@@ -69,14 +69,22 @@ def retractions(store: Store, tenant_id: int) -> list[Retraction]:
 
 def left_out(store: Store, tenant_id: int, record: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
     """Return the condition that a source record is not retracted; none at all where nothing is, the common case."""
-    some = store.read(
-        select(retracted_record.c.source_record_id).where(retracted_record.c.tenant_id == tenant_id).limit(1)
-    )
-    if not some:
-        return ()
+    return not_retracted(tenant_id, record) if any_retracted(store, tenant_id) else ()
+
+
+def any_retracted(store: Store, tenant_id: int) -> bool:
+    """Return whether any source record is retracted."""
+    return bool(store.read(_ANY, {"tenant": tenant_id}))
+
+
+def not_retracted(tenant_id: Any, record: ColumnElement[int]) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a source record is not retracted; the tenant may be a parameter."""
     return (
         record.not_in(select(retracted_record.c.source_record_id).where(retracted_record.c.tenant_id == tenant_id)),
     )
+
+
+_ANY = select(retracted_record.c.source_record_id).where(retracted_record.c.tenant_id == bindparam("tenant")).limit(1)
 
 
 def moved(tenant_id: int, since: int) -> CompoundSelect[int]:

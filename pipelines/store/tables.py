@@ -325,6 +325,7 @@ crosswalk_version = fixed_table(
     column("entity", TEXT, required=True),
     column("entity_id", BIG, required=True),
     column("known_to", BIG, required=True),
+    Index(None, "tenant_id", "entity_id"),
 )
 entity_id = fixed_table(
     "entity_id",

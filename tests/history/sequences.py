@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
-from pipelines.resolve.ids import assign_ids
+from tests.resolve.links import Links
 
 Groups = list[list[int]]
 
 
-@dataclass
-class Links:
-    """The crosswalk of a few records and all that a store remembers of it."""
-
-    crosswalk: dict[int, int] = field(default_factory=dict)
-    history: dict[int, list[int]] = field(default_factory=dict)
-    next_id: int = 1
-    minted: int = 0
-
-    def become(self, groups: Groups) -> None:
-        """Give the partition its ids, as the resolve stage does."""
-        records = np.array(sorted(r for group in groups for r in group), np.int64)
-        label = {r: number for number, group in enumerate(groups) for r in group}
-        labels = np.array([label[int(r)] for r in records], np.int64)
-        live = set(self.crosswalk.values())
-        former = {r: [e for e in dict.fromkeys(ids) if e not in live] for r, ids in self.history.items()}
-        homes = {r: ids[0] for r, ids in self.history.items()}
-        given = assign_ids(records, labels, self.crosswalk, former, self.next_id, homes)
-        after = dict(zip(records.tolist(), given.entity_ids.tolist(), strict=True))
-        for record, old in self.crosswalk.items():
-            if after.get(record) != old:
-                self.history.setdefault(record, []).append(old)
-        self.minted += given.next_id - self.next_id
-        self.crosswalk, self.next_id = after, given.next_id
+def become(links: Links, groups: Groups) -> None:
+    """Give these groups of records their ids; the records are in the order of their numbers."""
+    label = {record: number for number, group in enumerate(groups) for record in group}
+    links.become(sorted(label), [label[record] for record in sorted(label)])
 
 
 def random_blocks(rng: np.random.Generator) -> Groups:
@@ -74,13 +52,13 @@ def wander(links: Links, seed: int) -> list[dict[int, int]]:
     """Merge and part entities at random and return to the first partition; the links at first, on the way and at last."""
     rng = np.random.default_rng(seed)
     blocks = random_blocks(rng)
-    links.become(blocks)
+    become(links, blocks)
     states, joined = [dict(links.crosswalk)], [[number] for number in range(len(blocks))]
     for _ in range(int(rng.integers(2, 14))):
         joined = random_step(rng, joined)
-        links.become(groups_of(blocks, joined))
+        become(links, groups_of(blocks, joined))
     states.append(dict(links.crosswalk))
-    links.become(blocks)
+    become(links, blocks)
     return [*states, dict(links.crosswalk)]
 
 
@@ -88,4 +66,4 @@ def comes_back(seed: int) -> bool:
     """Tell whether all ids are as they were, and none was minted meanwhile."""
     links = Links()
     before, _, after = wander(links, seed)
-    return before == after and links.minted == len(set(before.values()))
+    return before == after and links.next_id == 1 + len(set(before.values()))

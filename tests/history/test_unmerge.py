@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from pipelines import steward
+from pipelines.history import retract, undo_retraction
 from pipelines.store import Store
-from tests.history.sequences import Links, comes_back
+from tests.history.sequences import become, comes_back
 from tests.history.world import World, person
+from tests.resolve.links import Links
 
 
 def test_any_sequence_of_merges_and_unmerges_gives_back_every_id() -> None:
@@ -19,22 +23,22 @@ def test_any_sequence_of_merges_and_unmerges_gives_back_every_id() -> None:
 
 def test_an_entity_nothing_touched_keeps_its_id_while_others_merge_and_part() -> None:
     links = Links()
-    links.become([[1, 2], [3], [4, 5], [6]])
+    become(links, [[1, 2], [3], [4, 5], [6]])
     first = dict(links.crosswalk)
 
-    links.become([[1, 2, 3], [4, 5], [6]])
-    links.become([[1, 2], [3, 6], [4, 5]])
+    become(links, [[1, 2, 3], [4, 5], [6]])
+    become(links, [[1, 2], [3, 6], [4, 5]])
 
     assert {record: links.crosswalk[record] for record in (4, 5)} == {record: first[record] for record in (4, 5)}
 
 
 def test_equal_halves_take_back_their_own_ids_whichever_comes_first() -> None:
     links = Links()
-    links.become([[2], [1]])
+    become(links, [[2], [1]])
     first = dict(links.crosswalk)
 
-    links.become([[1, 2]])
-    links.become([[1], [2]])
+    become(links, [[1, 2]])
+    become(links, [[1], [2]])
 
     assert links.crosswalk == first
 
@@ -59,3 +63,38 @@ def test_what_a_steward_merged_and_took_back_is_byte_for_byte_as_before(sqlite_s
 
     assert len(set(merged.values())) == 1
     assert world.state()[:2] == (links, golden)
+
+
+@pytest.mark.slow
+def test_decisions_and_retractions_undone_in_turn_leave_the_links_and_golden_rows_from_before(store: Store) -> None:
+    world = World(store)
+    for connection, day in (("crm", "2025-01-01"), ("desk", "2025-02-01")):
+        said = (("Ada", "Lovelace"), ("Robert", "Babbage"))
+        world.land(*(person(connection, f, day, g, f, f"{g}@x.example", job_title=connection) for g, f in said))
+    world.master()
+    states, undos = [world.state()], list[Callable[[], object]]()
+
+    def do(act: Callable[[], object], undo: Callable[[object], object]) -> None:
+        done = act()
+        undos.append(lambda: undo(done))
+        world.master()
+        states.append(world.state())
+
+    def take_back(done: steward.Outcome) -> None:
+        steward.undo(world.context(), done.decision.decision_id, seen=world.seq(), reason="test")
+
+    def decide(act: Callable[..., object], *records: object) -> None:
+        do(lambda: act(world.context(), *records, seen=world.seq(), reason="test"), take_back)
+
+    decide(steward.match, "crm/contact/Lovelace", "crm/contact/Babbage")
+    do(lambda: retract(world.context(), "crm"), lambda _: undo_retraction(world.context(), "crm"))
+    decide(steward.no_match, "crm/contact/Lovelace", "desk/contact/Lovelace")
+    decide(steward.match, "desk/contact/Lovelace", "desk/contact/Babbage")
+    wrong = []
+    for number in reversed(range(len(undos))):
+        undos[number]()
+        world.master()
+        wrong += [number] if world.state()[:2] != states[number][:2] else []
+
+    assert wrong == []
+    assert len({str(links) for links, _, _ in states}) > 3

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import insert
 
-from pipelines import golden, resolve
+from pipelines import channels, golden, influence, resolve
 from pipelines.config import HubConfig
 from pipelines.context import StageContext
 from pipelines.store import Store, reads, tables
@@ -18,6 +18,7 @@ from tests.golden.tables import day
 
 T = tables.metadata.tables
 _DERIVED = {"change_seq", "known_from", "actor", "cause"}
+_INSTANT = pa.timestamp("us", tz="UTC")
 Said = dict[str, Any]
 """What a record says: connection, key, at, and any of given_name, family_name, job_title, email, phone, verified."""
 
@@ -47,6 +48,33 @@ class World:
         self.clock += timedelta(minutes=1)
         resolve.run(self.context(full=full))
         golden.run(self.context(full=full))
+
+    def around(self) -> None:
+        """Run channels and influence, which follow golden."""
+        channels.run(self.context())
+        influence.run(self.context())
+
+    def relate(self, teller: str, boss: str | None, at: datetime, **dates: datetime) -> None:
+        """A record says to whom its person reports (and from when, until when); or nothing any more."""
+        own = {"source_record_id": [self.ids[teller]]}
+        told = {**own, "row_key": ["boss"], "from_party": own["source_record_id"], "to_party": [self.ids[boss or teller]],
+                "type": ["reports_to"], "record_time": [at]}  # fmt: skip
+        told |= {name: pa.array([dates.get(name)], _INSTANT) for name in ("valid_from", "valid_to")}
+        rows = pa.table(told).slice(0, int(boss is not None))
+        self.write(lambda tx: tx.replace_set(T["relationship"], pa.table(own), rows))
+
+    def happen(self, name: str, word: str, at: datetime, connection: str = "crm") -> None:
+        """Something happened to a message that was sent to a record's person; the event is a record of its own."""
+        key = f"{name} {at.isoformat()}"
+        ref = {"connection_id": [connection], "object": ["event"], "source_key": [key], "entity": ["interaction"]}
+        row = {"row_key": [""], "party": [self.ids[name]], "type": ["email"], "channel": ["email"], "action": [word],
+               "occurred_at": [at]}  # fmt: skip
+
+        def told(tx: Any) -> None:
+            own = {"source_record_id": tx.intern(pa.table(ref | {"is_stub": [False]}))["source_record_id"].to_pylist()}
+            tx.replace_set(T["interaction"], pa.table(own), pa.table(own | row))
+
+        self.write(told)
 
     def links(self) -> dict[int, int]:
         return {row.source_record_id: row.entity_id for row in self.store.read(T["crosswalk"].select())}
@@ -108,7 +136,7 @@ def _persons(live: list[tuple[int, Said, datetime]]) -> pa.Table:
         "row_key": pa.array([""] * len(live), pa.string()),
         "record_time": pa.array([t for _, _, t in live], pa.timestamp("us", tz="UTC")),
     }
-    for term in ("given_name", "family_name", "job_title"):
+    for term in ("given_name", "family_name", "job_title", "time_zone"):
         columns[term] = pa.array([p.get(term) for _, p, _ in live], pa.string())
     return pa.table(columns)
 

@@ -22,7 +22,7 @@ class History:
     """Each step changes the store a little; party number n begins as golden id n."""
 
     def __init__(self, store: Store, seed: int) -> None:
-        self.hub, self.chance = Hub(store), random.Random(seed)
+        self.hub, self.chance, self.retracted = Hub(store), random.Random(seed), False
         for number, key in enumerate(self.parties(), start=1):
             self.hub.record(key)
             self.hub.link(number, key)
@@ -32,7 +32,9 @@ class History:
         return [*PEOPLE, *COMPANIES]
 
     def step(self) -> None:
-        self.chance.choice((self._say, self._say, self._say, self._meet, self._deal, self._link, self._unlink))()
+        self.chance.choice(
+            (self._say, self._say, self._say, self._meet, self._deal, self._link, self._unlink, self._retract)
+        )()
 
     def settle_links(self) -> None:
         """Give every record its own golden id again: all merges are undone."""
@@ -52,7 +54,7 @@ class History:
 
     def _say(self) -> None:
         told = [self._relation() for _ in range(self.chance.randrange(3))]
-        self.hub.say(self.chance.choice(self.parties()), *told, at=self._day())
+        self.hub.say(self.chance.choice([*self.parties(), "desk/told"]), *told, at=self._day())
 
     def _relation(self) -> tuple[str, str, str, dict[str, Any]]:
         kind, froms, tos = self.chance.choice(_BETWEEN)
@@ -64,12 +66,12 @@ class History:
 
     def _meet(self) -> None:
         people = self.chance.sample(self.parties(), self.chance.randrange(1, 4))
-        self.hub.meeting(f"crm/m{self.chance.randrange(3)}", *people, at=self._day())
+        self.hub.meeting(f"{self._source()}/m{self.chance.randrange(3)}", *people, at=self._day())
 
     def _deal(self) -> None:
         pick = self.chance.choice
         terms = {"organization": pick(COMPANIES), "contact": pick(PEOPLE), "owner": pick([None, *PEOPLE])}
-        self.hub.fact(f"crm/d{self.chance.randrange(2)}", "opportunity", at=self._day(), **terms)
+        self.hub.fact(f"{self._source()}/d{self.chance.randrange(2)}", "opportunity", at=self._day(), **terms)
 
     def _link(self) -> None:
         group = self.chance.choice((PEOPLE, COMPANIES))
@@ -78,6 +80,14 @@ class History:
 
     def _unlink(self) -> None:
         self.hub.unlink(self.chance.choice(self.parties()))
+
+    def _retract(self) -> None:
+        """Take back what the desk said of others, or put it back."""
+        (self.hub.put_back if self.retracted else self.hub.retract)("desk")
+        self.retracted = not self.retracted
+
+    def _source(self) -> str:
+        return self.chance.choice(("crm", "desk"))
 
     def _day(self) -> str:
         return f"20{self.chance.randrange(19, 26)}-0{self.chance.randrange(1, 10)}-01"

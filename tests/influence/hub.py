@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipelines.context import StageContext
 from pipelines.influence import run
-from pipelines.store import Store, WriteTransaction
+from pipelines.store import Store, WriteTransaction, retractions
 from pipelines.store.tables import metadata
 
 TABLES = metadata.tables
@@ -44,6 +44,21 @@ class Hub:
         rows = pa.table({"source_record_id": pa.array([self.record(key) for key in keys], pa.int64())})
         self._write(lambda tx: tx.delete(TABLES["crosswalk"], rows))
 
+    def retract(self, connection: str) -> None:
+        """Take a connection back, its facts too; the links of its parties are not this stage's to end."""
+        self._write(lambda tx: retractions.begin(tx, connection, None, "test", 0))
+        self._settle()
+
+    def put_back(self, connection: str) -> None:
+        """Undo the connection's newest retraction."""
+        mine = [one for one in retractions.retractions(self.store, 1) if one.connection_id == connection]
+        self._write(lambda tx: retractions.undo(tx, mine[-1].retraction_id))
+        self._settle()
+
+    def _settle(self) -> None:
+        with self.store.acquire("test") as lease:
+            retractions.settle(self.store, lease, actor="test")
+
     def say(
         self,
         told_by: str,
@@ -64,11 +79,19 @@ class Hub:
         rows = [{"row_key": party, "interaction": number, "party": self.record(party)} for party in parties]
         self._set(key, "interaction_participant", rows, at)
 
-    def absent(self, key: str, since: str | None = None, until: str | None = None, role: str = "absent") -> None:
+    def absent(
+        self,
+        key: str,
+        since: str | None = None,
+        until: str | None = None,
+        role: str = "absent",
+        *,
+        of: str | None = None,
+    ) -> None:
+        """Make this all that a record says of roles: its own, or of another party."""
         dates = {"valid_from": since and day(since), "valid_to": until and day(until)}
-        self._set(
-            key, "party_role", [{"row_key": role, "party": self.record(key), "role": role, **dates}], "2026-01-01"
-        )
+        party = self.record(of or key)
+        self._set(key, "party_role", [{"row_key": role, "party": party, "role": role, **dates}], "2026-01-01")
 
     def record(self, key: str) -> int:
         if key not in self.ids:

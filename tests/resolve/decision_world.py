@@ -14,8 +14,8 @@ import numpy as np
 from pipelines.resolve import cluster
 from pipelines.resolve.cluster import CERTAIN, Edges
 from pipelines.resolve.decisions import Constraints, constraints
-from pipelines.resolve.ids import ACTIVE, MERGED_INTO, RETIRE, assign_ids
 from pipelines.store.decisions import MATCH, NO_MATCH, SPLIT, UNSURE, Decision
+from tests.resolve.links import Links
 
 Pair = tuple[int, int]
 
@@ -38,10 +38,12 @@ class World:
     model: Model
     alive: set[int]
     decisions: list[Decision] = field(default_factory=list)
-    crosswalk: dict[int, int] = field(default_factory=dict)
-    seen: dict[int, list[int]] = field(default_factory=dict)
-    status: dict[int, str] = field(default_factory=dict)
-    next_id: int = 1
+    links: Links = field(default_factory=Links)
+
+    @property
+    def crosswalk(self) -> dict[int, int]:
+        """The id of each record."""
+        return self.links.crosswalk
 
     def order(self) -> list[int]:
         """Live records in the order of their references."""
@@ -50,21 +52,9 @@ class World:
     def settle(self) -> tuple[Constraints, dict[int, int]]:
         """Resolve as the stage does; returns what bound, and the cluster of each record."""
         bound, records = constraints(self.decisions), self.order()
-        ids = np.array(records, np.int64)
-        labels = partition(records, self.model, bound)
-        former = {r: [e for e in self.seen.get(r, []) if self.status[e] != ACTIVE] for r in self.seen}
-        homes = {r: held[0] for r, held in self.seen.items() if held}
-        new = assign_ids(ids, labels, self.crosswalk, former, self.next_id, homes)
-        self._follow(dict(zip(records, new.entity_ids.tolist(), strict=True)), new)
-        return bound, dict(zip(records, labels.tolist(), strict=True))
-
-    def _follow(self, after: dict[int, int], new: object) -> None:
-        for record, old in self.crosswalk.items():
-            if after.get(record) != old and old not in self.seen.setdefault(record, []):
-                self.seen[record].append(old)
-        for event in new.events:
-            self.status[event.entity_id] = {MERGED_INTO: "merged", RETIRE: "retired"}.get(event.kind, ACTIVE)
-        self.crosswalk, self.next_id = after, new.next_id
+        labels = partition(records, self.model, bound).tolist()
+        self.links.become(records, labels)
+        return bound, dict(zip(records, labels, strict=True))
 
 
 def partition(records: list[int], model: Model, bound: Constraints) -> np.ndarray:

@@ -12,6 +12,7 @@ from pipelines.resolve.cluster import Decided, Edges
 from pipelines.resolve.decisions import Constraints, constraints
 from pipelines.store.decisions import MATCH, NO_MATCH, SPLIT, UNSURE, Decision
 from tests.resolve import decision_world
+from tests.resolve.undone import stacked
 
 RUNS = 60
 
@@ -140,3 +141,10 @@ def test_random_merges_and_unmerges_give_back_the_first_ids() -> None:
     found = {seed: decision_world.merges(seed) for seed in range(RUNS // 2)}
 
     assert {seed: faults for seed, faults in found.items() if faults} == {}
+
+
+def test_what_is_undone_in_its_turn_leaves_the_links_from_before() -> None:
+    stacks = {seed: stacked(seed) for seed in range(RUNS)}
+
+    assert {seed: stack.faults for seed, stack in stacks.items() if stack.faults} == {}
+    assert sum(stack.undone for stack in stacks.values()) > 5 * RUNS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.resolve.ids import Assignment, IdEvent, assign_ids
+from tests.resolve.links import Links
 
 
 def assign(
@@ -97,3 +98,62 @@ def test_every_merge_and_unmerge_sequence_returns_to_the_first_ids() -> None:
             former = {r: sorted(set(olds) - live) for r, olds in former.items()}
 
     assert crosswalk == start
+
+
+def become(links: Links, *groups: tuple[int, ...]) -> dict[int, int]:
+    """Give the groups their ids, and return them."""
+    label = {record: number for number, group in enumerate(groups) for record in group}
+    links.become(sorted(label), [label[record] for record in sorted(label)])
+    return dict(links.crosswalk)
+
+
+def test_a_part_that_was_an_entity_takes_back_its_id_also_where_its_records_came_from_another() -> None:
+    links = Links()
+    become(links, (1, 2), (3, 4))
+    become(links, (1,), (2,), (3, 4))
+    apart = become(links, (1, 3, 4), (2,))
+
+    merged = become(links, (1, 2, 3, 4))
+
+    assert apart == {1: 2, 3: 2, 4: 2, 2: 3}
+    assert set(merged.values()) == {2}
+    assert become(links, (1, 3, 4), (2,)) == apart
+
+
+def test_the_ids_of_one_moment_come_back_together_though_a_part_had_another_since() -> None:
+    links = Links()
+    apart = become(links, (1,), (2,))
+    together = become(links, (1, 2))
+
+    without_one = become(links, (2,))
+    again = become(links, (1, 2))
+
+    assert without_one == {2: 1}
+    assert again == together
+    assert become(links, (1,), (2,)) == apart
+
+
+def test_ids_in_use_elsewhere_stay_there() -> None:
+    links = Links()
+    become(links, (1,), (2,))
+    become(links, (1, 2))
+    become(links, (2,))
+
+    assert become(links, (1,), (2,)) == {1: 3, 2: 1}
+
+
+def test_of_moments_at_which_the_parts_were_apart_the_one_before_they_met_counts() -> None:
+    links = Links()
+    apart = become(links, (1,), (2,), (3,))
+    become(links, (1, 2), (3,))
+    become(links, (1, 2, 3))
+    become(links, (2, 3))
+    become(links, (1, 2, 3))
+    become(links, (1,), (2, 3))
+    lent = become(links, (1,), (2,))
+    become(links, (1,), (2, 3))
+    become(links, (1, 2, 3))
+    become(links, (1, 2), (3,))
+
+    assert lent == {1: 4, 2: 1}
+    assert become(links, (1,), (2,), (3,)) == apart

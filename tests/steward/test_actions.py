@@ -72,8 +72,7 @@ def test_a_no_match_holds_through_full_runs_deletes_and_changed_data(desk: Desk)
 
 
 @pytest.mark.slow
-def test_unsure_only_takes_the_automatic_link_away(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_unsure_only_takes_the_automatic_link_away(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"}, {**ADA, "key": "2"})
     desk.run()
     steward.unsure(desk.context, "r1", "r2", **desk.look())
@@ -87,8 +86,7 @@ def test_unsure_only_takes_the_automatic_link_away(sqlite_desk: Desk) -> None:
 
 
 @pytest.mark.slow
-def test_a_split_binds_in_both_directions(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_a_split_binds_in_both_directions(desk: Desk) -> None:
     land(desk.store, *({**ADA, "key": str(n)} for n in range(1, 4)), {**CAT, "key": "4"})
     desk.run()
     steward.split(desk.context, [["r1", "r4"], ["r2", "r3"]], **desk.look())
@@ -98,8 +96,7 @@ def test_a_split_binds_in_both_directions(sqlite_desk: Desk) -> None:
     assert links[1] == links[4] != links[2] == links[3]
 
 
-def test_contradicting_decisions_keep_apart_and_are_told(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_contradicting_decisions_keep_apart_and_are_told(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"}, {**BOB, "key": "2"}, {**CAT, "key": "3"})
     desk.run()
     steward.match(desk.context, "r1", "r2", **desk.look())
@@ -133,8 +130,7 @@ def test_a_stale_write_is_a_conflict_that_says_what_changed(desk: Desk) -> None:
     assert [one.kind for one in decisions.listed(desk.store, 1, closed=True)] == ["no_match"]
 
 
-def test_a_member_that_joined_unseen_is_a_conflict(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_a_member_that_joined_unseen_is_a_conflict(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"}, {**BOB, "key": "2"})
     desk.run()
     seen = desk.seen
@@ -145,8 +141,7 @@ def test_a_member_that_joined_unseen_is_a_conflict(sqlite_desk: Desk) -> None:
         steward.match(desk.context, "r1", "r2", seen=seen, reason="both")
 
 
-def test_a_request_repeated_is_carried_out_once(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_a_request_repeated_is_carried_out_once(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"}, {**BOB, "key": "2"}, {**CAT, "key": "3"})
     desk.run()
     look = desk.look()
@@ -164,18 +159,17 @@ def test_a_request_repeated_is_carried_out_once(sqlite_desk: Desk) -> None:
         steward.match(desk.context, "r1", "r3", **desk.look(), request_key="k")
 
 
-def test_what_was_undone_is_not_taken_for_done(sqlite_desk: Desk) -> None:
-    land(sqlite_desk.store, {**ADA, "key": "1"}, {**BOB, "key": "2"})
-    look = sqlite_desk.look()
-    steward.match(sqlite_desk.context, "r1", "r2", **look)
-    steward.undo(sqlite_desk.context, 1, **sqlite_desk.look())
+def test_what_was_undone_is_not_taken_for_done(desk: Desk) -> None:
+    land(desk.store, {**ADA, "key": "1"}, {**BOB, "key": "2"})
+    look = desk.look()
+    steward.match(desk.context, "r1", "r2", **look)
+    steward.undo(desk.context, 1, **desk.look())
 
     with pytest.raises(steward.Conflict, match="decision 1 .match. was closed by user:eve"):
-        steward.match(sqlite_desk.context, "r1", "r2", **look)
+        steward.match(desk.context, "r1", "r2", **look)
 
 
-def test_every_action_says_who_when_and_why_even_when_taken_back(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_every_action_says_who_when_and_why_even_when_taken_back(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"}, {**BOB, "key": "2"})
     steward.match(desk.context, "r1", "r2", **desk.look())
     steward.undo(desk.at(NOW + timedelta(days=1)).context, 1, seen=desk.seen, reason="wrong Bob")
@@ -187,8 +181,7 @@ def test_every_action_says_who_when_and_why_even_when_taken_back(sqlite_desk: De
         steward.match(desk.context, "r1", "r2", seen=desk.seen, reason=" ")
 
 
-def test_undo_of_a_replacement_brings_back_what_it_replaced(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_undo_of_a_replacement_brings_back_what_it_replaced(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"})
     steward.pin(desk.context, "r1", "given_name", "Augusta", **desk.look())
     second = steward.pin(desk.context, "r1", "given_name", "Countess", **desk.look())
@@ -200,8 +193,7 @@ def test_undo_of_a_replacement_brings_back_what_it_replaced(sqlite_desk: Desk) -
     assert [(one.value, one.actor, one.decided_at) for one in back] == [("Augusta", "user:eve", NOW)]
 
 
-def test_a_pin_wins_until_it_expires_or_is_taken_off(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_a_pin_wins_until_it_expires_or_is_taken_off(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"})
     desk.run()
     desk.survive()
@@ -323,8 +315,7 @@ def test_decisions_bind_under_a_new_model(sqlite_desk: Desk) -> None:
     assert links[1] != links[2] == links[3]
 
 
-def test_erasure_forgets_what_people_wrote_of_a_record_and_the_hash_of_its_key_data(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_erasure_forgets_what_people_wrote_of_a_record_and_the_hash_of_its_key_data(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"}, {**BOB, "key": "2"}, {**CAT, "key": "3"})
     steward.split(desk.context, [["r1"], ["r2", "r3"]], seen=desk.seen, reason="Ada is not Bob")
     steward.match(desk.context, "r2", "r3", seen=desk.seen, reason="Cat is Bob")

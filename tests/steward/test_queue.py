@@ -74,43 +74,43 @@ def test_pairs_near_the_threshold_rank_by_error_times_reach(desk: Desk) -> None:
     assert reached.items[0].worth == pytest.approx(22 / 3)
 
 
-def test_a_cluster_that_hangs_on_one_weak_link_is_asked_about_and_a_well_tied_one_is_not(sqlite_desk: Desk) -> None:
-    people(sqlite_desk, 7, entities={2: 1, 3: 1, 4: 1, 6: 5, 7: 5})
+def test_a_cluster_that_hangs_on_one_weak_link_is_asked_about_and_a_well_tied_one_is_not(desk: Desk) -> None:
+    people(desk, 7, entities={2: 1, 3: 1, 4: 1, 6: 5, 7: 5})
     ledger(
-        sqlite_desk,
+        desk,
         (1, 2, "scored", "positive", 9.0), (2, 3, "scored", "positive", 2.0), (3, 4, "deterministic", "positive", None),
         (5, 6, "scored", "positive", 9.0), (6, 7, "scored", "positive", 2.0), (5, 7, "scored", "positive", 9.0),
     )  # fmt: skip
 
-    queue = review(sqlite_desk.context, share=1.0)
+    queue = review(desk.context, share=1.0)
 
     assert asked(queue) == [(WEAK_LINK, (2, 3))]
     assert queue.items[0].error == pytest.approx(0.2)
 
 
-def test_alarms_ring_for_a_planted_giant_and_for_two_values_of_a_unique_identifier(sqlite_desk: Desk) -> None:
-    people(sqlite_desk, 30, entities=dict.fromkeys(range(1, 27), 1) | {28: 27})
+def test_alarms_ring_for_a_planted_giant_and_for_two_values_of_a_unique_identifier(desk: Desk) -> None:
+    people(desk, 30, entities=dict.fromkeys(range(1, 27), 1) | {28: 27})
     ledger(
-        sqlite_desk,
+        desk,
         *((1, n, "deterministic", "positive", None) for n in range(2, 26)), (1, 26, "scored", "positive", 9.0),
         (27, 28, "deterministic", "negative", None), (29, 30, "deterministic", "negative", None),
     )  # fmt: skip
 
-    rung = asked(review(sqlite_desk.context, share=1.0))
-    steward.match(sqlite_desk.context, "r27", "r28", **sqlite_desk.look())
+    rung = asked(review(desk.context, share=1.0))
+    steward.match(desk.context, "r27", "r28", **desk.look())
 
     assert rung == [(ALARM, (1, 26)), (ALARM, (27, 28))]
-    assert asked(review(sqlite_desk.context, share=1.0)) == [(ALARM, (1, 26))]
+    assert asked(review(desk.context, share=1.0)) == [(ALARM, (1, 26))]
 
 
-def test_the_queue_is_at_most_its_share_of_the_pairs_and_says_what_it_left_out(sqlite_desk: Desk) -> None:
-    people(sqlite_desk, 100)
+def test_the_queue_is_at_most_its_share_of_the_pairs_and_says_what_it_left_out(desk: Desk) -> None:
+    people(desk, 100)
     ledger(
-        sqlite_desk,
+        desk,
         *((n, n + 1, "scored", "positive", 9.0) for n in range(11, 100)),
         *((n, n + 1, "scored", "unsure", n / 10) for n in range(1, 11)),
     )
-    queue = review(sqlite_desk.context)
+    queue = review(desk.context)
 
     assert (queue.pairs, len(queue.items), queue.left_out) == (99, 2, 8)
     assert asked(queue) == [(MAYBE_SAME, (10, 11)), (MAYBE_SAME, (9, 10))]
@@ -135,8 +135,7 @@ def test_what_is_answered_is_not_asked_until_the_key_data_change_and_binds_meanw
     assert asked(review(desk.context, share=1.0)) == []
 
 
-def test_contradictions_and_pins_at_odds_are_asked_whatever_the_share(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_contradictions_and_pins_at_odds_are_asked_whatever_the_share(desk: Desk) -> None:
     people(desk, 4)
     ledger(desk, (1, 4, "scored", "unsure", 3.0))
     steward.match(desk.context, "r3", "r4", **desk.look())
@@ -151,8 +150,7 @@ def test_contradictions_and_pins_at_odds_are_asked_whatever_the_share(sqlite_des
     assert asked(review(desk.context, share=0.0)) == [(CONFLICT, (1, 2)), (CONFLICT, (3, 4))]
 
 
-def test_a_case_shows_records_evidence_and_decisions_with_the_version_to_decide_on(sqlite_desk: Desk) -> None:
-    desk = sqlite_desk
+def test_a_case_shows_records_evidence_and_decisions_with_the_version_to_decide_on(desk: Desk) -> None:
     land(desk.store, {**ADA, "key": "1"}, {**ADA, "key": "2"}, {**BOB, "key": "3"}, {**CAT, "key": "4"})
     desk.run()
     case = show(desk.context, ["1", "crm/contact/3"])
