@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
-from itertools import chain, repeat
+from itertools import chain
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -21,6 +19,8 @@ import pyarrow.compute as pc
 from connectors.sdk.protocols import Page, RawRecord, Records
 from connectors.sdk.specs import StreamSpec
 from pipelines.context import StageContext
+from pipelines.extract.account import Account, Part
+from pipelines.extract.holding import Holding, Waiting
 from pipelines.extract.suppressed import ERASED, PARTIES, without_erased
 from pipelines.landing import SCHEMA, Landing
 from pipelines.store import Lease, WriteTransaction, commits, heads, reads, suppression
@@ -55,24 +55,13 @@ _QUARANTINE = pa.schema(
 _Place = tuple[str, str]
 
 
-@dataclass
-class _Part:
-    """What one read brings to the segment under way."""
-
-    pages: list[Page] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    landed: Records = field(default_factory=Records)
-    seen: list[int] = field(default_factory=list)
-    bad: list[RawRecord] = field(default_factory=list)
-    first_row: int = 0
-
-
 class _Sorted(NamedTuple):
-    """A segment that only has to be written: its parts, the rows of its file, and of each part the newest per key."""
+    """A segment that only has to be written: its parts, the rows of its file, of each part the newest per key, what waits."""
 
-    parts: dict[_Place, _Part]
+    parts: dict[_Place, Part]
     rows: pa.Table
     heads: dict[_Place, pa.Table]
+    waiting: Waiting
 
 
 class SegmentWriter:
@@ -90,6 +79,7 @@ class SegmentWriter:
         self._connection_id, self._load_id = connection_id, load_id
         self.folder = (str(context.tenant_id), connection_id, spec.name)
         self._erased = suppression.load(context.store, context.tenant_id)
+        self._holding = Holding(context.store, connection_id, spec.name, tenant_id=context.tenant_id)
         self.filtered_by: Counter[str] = Counter()
         self.reasons: set[str] = set()
         self._pages: list[Page] = []
@@ -117,16 +107,19 @@ class SegmentWriter:
         """Give every record of the pages its place in the account and in the file to come."""
         self._open_reads(pages)
         known = self._known(pages)
-        parts = self._classify(pages, known)
+        parts, waiting = self._classify(pages, known)
         rows = _table([part.landed for part in parts.values()])
         mine = {place: rows.slice(part.first_row, len(part.landed)) for place, part in parts.items() if part.landed}
-        return _Sorted(parts, rows, {place: _heads(some, known) for place, some in mine.items()})
+        return _Sorted(parts, rows, {place: _heads(some, known) for place, some in mine.items()}, waiting)
 
     def _land(self, done: _Sorted) -> None:
-        """Write the file and commit."""
-        name = self._landing.write(self.folder, self._lease.fence, done.rows) if done.rows.num_rows else None
-        self._commit([self._part(place, part, name, done.heads.get(place)) for place, part in done.parts.items()])
+        """Write the file, and one of what waits, and commit."""
+        name, aside = self._file(done.rows), self._file(_table([done.waiting.rows]))
+        self._commit([self._part(place, part, (name, aside), done) for place, part in done.parts.items()], done.waiting)
         self._context.progress(f"extract {self._connection_id}/{self._spec.name}: {done.rows.num_rows:,} landed")
+
+    def _file(self, rows: pa.Table) -> str | None:
+        return self._landing.write(self.folder, self._lease.fence, rows) if rows.num_rows else None
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         return self._context.store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
@@ -139,26 +132,27 @@ class SegmentWriter:
         with self._write() as tx:
             self._open |= commits.open_reads(tx, self._load_id, self._connection_id, self._spec.name, wanted)
 
-    def _classify(self, pages: list[Page], known: dict[str, Known]) -> dict[_Place, _Part]:
+    def _classify(self, pages: list[Page], known: dict[str, Known]) -> tuple[dict[_Place, Part], Waiting]:
         """Give every record of the wire its place in the account, in the order it came."""
-        account = _Account(known)
-        parts: dict[_Place, _Part] = {}
+        account = Account(known, self._holding)
+        parts: dict[_Place, Part] = {}
         for page in pages:
-            part = parts.setdefault(_place(page), _Part())
+            part = parts.setdefault(_place(page), Part())
             part.pages.append(page)
             part.counts["wire"] += page.wire
             part.counts["filtered"] += page.filtered
             if page.filtered:
                 self.filtered_by["manifest"] += page.filtered
-            account.take(self._unerased(Records.of(page.records), part), part, self._open[_place(page)].read_id)
+            account.take(self._unerased(Records.of(page.records), part), part, self._open[_place(page)])
         if account.older:
             self.filtered_by[_OLDER] += account.older
         row_no = 0
         for part in parts.values():
             part.first_row, row_no = row_no, row_no + len(part.landed)
-        return parts
+        held = {place: part.held for place, part in parts.items() if part.held}
+        return parts, self._holding.sort(held, known, self._open, account.last_op)
 
-    def _unerased(self, records: Records, part: _Part) -> Records:
+    def _unerased(self, records: Records, part: Part) -> Records:
         """Leave out what was erased, so that a re-sync does not bring it back; where nobody was, nothing is looked at."""
         if self._erased is None:
             return records
@@ -182,25 +176,33 @@ class SegmentWriter:
         store, tenant_id = self._context.store, self._context.tenant_id
         return heads.known(store, self._connection_id, self._spec.object, keys, tenant_id=tenant_id)
 
-    def _commit(self, brought: list[commits.Part]) -> None:
+    def _commit(self, brought: list[commits.Part], waiting: Waiting) -> None:
         with self._write() as tx:
             commits.commit_parts(tx, brought)
+        self._holding.committed(waiting)
         for part in brought:
             if part.end is not None:
                 del self._open[part.opened.partition, part.opened.kind]
             if part.end is not None and part.end.reason:
                 self.reasons.add(part.end.reason)
 
-    def _part(self, place: _Place, part: _Part, name: str | None, newest: pa.Table | None) -> commits.Part:
-        last, mine = part.pages[-1], part.landed
-        files = [{"name": name, "first": part.first_row, "rows": len(mine)}] if mine and name else []
+    def _part(self, place: _Place, part: Part, names: tuple[str | None, str | None], done: _Sorted) -> commits.Part:
+        last, mine, (name, aside) = part.pages[-1], part.landed, names
+        files: list[dict[str, str | int]] = (
+            [{"name": name, "first": part.first_row, "rows": len(mine)}] if mine and name else []
+        )
+        if part.held and aside:
+            first, n = done.waiting.places[place]
+            files.append({"name": aside, "first": first, "rows": n, "held": True})
         segment = reads.Segment(
             object=self._spec.object,
             files=files,
-            records=len(mine),
+            records=len(mine) + len(part.held),
             counts=dict(part.counts),
             position=last.position,
-            heads=newest,
+            heads=done.heads.get(place),
+            held=done.waiting.tables.get(place),
+            revived=done.waiting.revived if place == next(iter(done.parts)) else (),
             seen=pa.array(part.seen, pa.int64()) if part.seen else None,
             quarantine=_quarantine(part.bad, self._spec.object) if part.bad else None,
         )
@@ -208,99 +210,6 @@ class SegmentWriter:
         if last.completeness is not None:
             end = commits.End(last.completeness.value, last.cursor, last.parent_hash, last.reason, last.proof)
         return commits.Part(self._open[place], segment, end)
-
-
-class _Met(NamedTuple):
-    """The version of a key that counts so far, and the read that met it."""
-
-    hash: str | None
-    op: str | None
-    record_time: datetime | None
-    read_id: int
-
-
-class _Account:
-    """What has been met of each key, in earlier loads and in this segment so far."""
-
-    def __init__(self, known: dict[str, Known]) -> None:
-        self._known = known
-        self._keys: set[str | None] = set()
-        self._whole: list[tuple[Records, int]] = []
-        self._by_key: dict[str, _Met] = {}
-        self.older = 0
-
-    def take(self, records: Records, part: _Part, read_id: int) -> None:
-        """Sort a page's records into loaded, unchanged, duplicate, filtered and quarantined."""
-        before = len(part.landed)
-        if self._all_new(records):
-            self._keys.update(records.keys)
-            self._whole.append((records, read_id))
-            part.landed.extend(records)
-        else:
-            self._one_by_one(records, part, read_id)
-        part.counts["loaded"] += len(part.landed) - before
-        part.counts["quarantined"] = len(part.bad)
-
-    def _all_new(self, records: Records) -> bool:
-        """Return whether every record is good and its key met for the first time: the common case, cheap to see."""
-        distinct = set(records.keys)
-        return (
-            len(distinct) == len(records)
-            and records.are_good
-            and None not in distinct
-            and None not in records.hashes
-            and distinct.isdisjoint(self._keys)
-            and distinct.isdisjoint(self._known)
-        )
-
-    @property
-    def _met(self) -> dict[str, _Met]:
-        """What this segment has met, by key; pages that were new as a whole are put in when somebody asks."""
-        for records, read_id in self._whole:
-            versions = zip(records.hashes, records.ops, records.times, repeat(read_id), strict=False)
-            self._by_key.update(zip(records.keys, map(_Met._make, versions), strict=True))  # type: ignore[arg-type]
-        self._whole.clear()
-        return self._by_key
-
-    def _one_by_one(self, records: Records, part: _Part, read_id: int) -> None:
-        met = self._met
-        for record in records:
-            key = record.key
-            if key is None or record.hash is None or record.problem is not None:
-                part.bad.append(record)
-            elif key not in met and key not in self._known:
-                self._land(record, key, part, read_id)
-            else:
-                self._again(record, key, part, read_id)
-
-    def _land(self, record: RawRecord, key: str, part: _Part, read_id: int) -> None:
-        self._keys.add(key)
-        self._by_key[key] = _Met(record.hash, record.op, record.record_time, read_id)
-        part.landed.append(record)
-
-    def _again(self, record: RawRecord, key: str, part: _Part, read_id: int) -> None:
-        """Judge a record whose key has been met before."""
-        old = self._by_key.get(key) or self._before(key)
-        is_older = (
-            record.record_time is not None and old.record_time is not None and record.record_time < old.record_time
-        )
-        same = (record.hash, record.op) == (old.hash, old.op)
-        if not same and (old.hash is None or not is_older):
-            self._land(record, key, part, read_id)
-            return
-        if same:
-            part.counts["duplicate" if old.read_id == read_id else "unchanged"] += 1
-        else:
-            part.counts["filtered"] += 1
-            self.older += 1
-        if old.read_id != read_id and key in self._known:
-            part.seen.append(self._known[key].source_record_id)
-        self._keys.add(key)
-        self._by_key[key] = old._replace(read_id=read_id)
-
-    def _before(self, key: str) -> _Met:
-        found = self._known[key]
-        return _Met(found.hash, found.op, found.record_time, found.last_read or 0)
 
 
 def _is_full(collected: int, page: int, most: int) -> bool:
