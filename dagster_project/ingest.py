@@ -143,6 +143,7 @@ def _checks(
         key, "complete", passed=extracted.completeness == "COMPLETE", verdict=extracted.completeness or "UNKNOWN"
     )
     yield watch.accounting(key, (extracted, normalised))
+    yield watch.deletes(key, extracted)
     rate = facts.open_quarantine / max(1, facts.live_records + facts.open_quarantine)
     yield _result(
         key,

@@ -36,7 +36,9 @@ def check_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
     """Return what is checked of every stream."""
     drift = "The payloads look as declared and as before; an error where a path that the mapping reads broke."
     announced = "The vendor announces no end of what this stream uses."
+    gone = "No delete waits for a person's word, and no live record lies below a deleted parent."
     return [
+        dg.AssetCheckSpec("deletes", asset=key, description=gone),
         dg.AssetCheckSpec("drift", asset=key, description=drift),
         dg.AssetCheckSpec("announcements", asset=key, description=announced),
     ]
@@ -60,6 +62,22 @@ def results(key: dg.AssetKey, outlook: Outlook) -> Iterator[dg.AssetCheckResult]
         severity=dg.AssetCheckSeverity.WARN,
         metadata={f"{one.endpoint} {one.header}": _announced(one, now) for one in outlook.notices[:_MOST]},
     )
+
+
+def deletes(key: dg.AssetKey, extracted: StageReport) -> dg.AssetCheckResult:
+    """Return whether the fuse held back deletes (an error), or records outlived their parents unexplained (a warning)."""
+    told = extracted.details.get("deletes", {})
+    waits, orphaned = told.get("waiting", 0), told.get("orphaned", 0)
+    do = {}
+    if waits:
+        do = {"do": f"if they are really gone: unisono sync --accept-deletes {extracted.connection}/{extracted.stream}"}
+    elif orphaned:
+        do = {"do": "say deleted: {with_parent: true} or {with_parent: false} in the stream's manifest"}
+    return dg.AssetCheckResult(
+        asset_key=key, check_name="deletes", passed=not (waits or orphaned),
+        severity=dg.AssetCheckSeverity.ERROR if waits else dg.AssetCheckSeverity.WARN,
+        metadata={**told, **do},
+    )  # fmt: skip
 
 
 def accounting(key: dg.AssetKey, reports: Sequence[StageReport]) -> dg.AssetCheckResult:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from connectors.sdk.catalog import ConnectorFolder, find_connector, find_connectors
+from connectors.sdk.errors import UnisonoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,7 @@ def _reading(spec: StreamSpec) -> str:
     parts = [how]
     parts += [f"per {spec.parent.stream} record"] if spec.parent is not None else []
     parts += [f"per {spec.partitions[0]}"] if spec.partitions is not None else []
-    parts += ["deletes seen"] if spec.deleted or spec.listing or spec.absence else []
+    parts += ["deletes seen"] if spec.deleted or spec.listing or spec.absence or spec.with_parent else []
     parts += ["optional"] if spec.optional else []
     return ", ".join(parts)
 
@@ -79,13 +80,23 @@ def stale_tables(manifest: Manifest, mapping: FieldMapping, text: str) -> Iterat
             yield f"README.md: the table '{name}' is missing or not current"
 
 
+def _named(name: str) -> ConnectorFolder:
+    """Return a connector by its name, or by its folder wherever that lies."""
+    folder = Path(name)
+    return ConnectorFolder(folder.resolve()) if (folder / "manifest.yaml").is_file() else find_connector(name)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write, or with ``--check`` compare, the generated tables of the named connectors' READMEs."""
     parser = argparse.ArgumentParser(prog="python -m connectors.sdk.docs", description=main.__doc__)
-    parser.add_argument("names", nargs="*", help="connectors; all when none is named")
+    parser.add_argument("names", nargs="*", help="connectors, or folders of connectors; all ours when none is named")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
-    connectors = [find_connector(name) for name in options.names] or list(find_connectors().values())
+    try:
+        connectors = [_named(name) for name in options.names] or list(find_connectors().values())
+    except UnisonoError as why:
+        sys.stderr.write(f"error: {why}\n")
+        return why.exit_code
     stale = 0
     for connector in connectors:
         file, made = connector.path / "README.md", readme_tables(connector.path)

@@ -13,7 +13,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -33,7 +33,15 @@ class ForbiddenAddress(Exception):
 
 async def system_resolver(host: str, port: int) -> Sequence[str]:
     """Return the addresses the operating system gives for a name, in its order."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return _distinct(await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+def system_addresses(host: str, port: int) -> Sequence[str]:
+    """Return the same to code that is not asynchronous."""
+    return _distinct(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+def _distinct(found: Sequence[tuple[Any, ...]]) -> Sequence[str]:
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
@@ -53,7 +61,10 @@ class Guard:
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """Return every address of a name; raise ForbiddenAddress if even one of them is out of bounds."""
-        found = await self.resolve(host, port)
+        return self.admitted(host, port, await self.resolve(host, port))
+
+    def admitted(self, host: str, port: int, found: Sequence[str]) -> Sequence[str]:
+        """Return the addresses that a name was resolved to; raise ForbiddenAddress if even one is out of bounds."""
         private_is_fine = self.allow_private or (host.lower(), port) in self.permitted
         for text in found:
             why = _fault(ipaddress.ip_address(text.partition("%")[0]), private_is_fine=private_is_fine)

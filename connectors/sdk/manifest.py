@@ -184,6 +184,7 @@ class _Reader:
             optional=merged.get("optional", False), scope=merged.get("scope"),
             expect=merged.get("expect", {}), source=merged,
             listing=self._listing(merged, place, scope), absence=self._absence(merged, place, scope),
+            with_parent=self._with_parent(merged, place),
         )  # fmt: skip
 
     def _request(self, merged: Mapping[str, Any], place: tuple[str, ...], scope: set[str]) -> RequestSpec:
@@ -340,6 +341,12 @@ class _Reader:
             self._fail((*here, "item"), "a child stream cannot be confirmed record by record", "say absence: twice")
         self._words(item, (*here, "item"), {"key", *scope})
         return AbsenceSpec(rule, HydrateSpec(item["path"], item.get("params", {}), ()))
+
+    def _with_parent(self, merged: Mapping[str, Any], place: tuple[str, ...]) -> bool | None:
+        said: bool | None = merged.get("deleted", {}).get("with_parent")
+        if said is not None and "parent" not in merged:
+            self._fail((*place, "deleted", "with_parent"), "the stream has no parent", "leave it out, or say parent:")
+        return said
 
     def _parent(self, given: Any, place: tuple[str, ...]) -> ParentSpec | None:
         if given is None:

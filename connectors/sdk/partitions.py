@@ -13,7 +13,7 @@ import msgspec
 from connectors.sdk import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from connectors.sdk.protocols import Checkpoints, ParentRecord, PartitionState
     from connectors.sdk.specs import ParentSpec, RequestSpec, StreamSpec
@@ -87,11 +87,26 @@ def _children(
     spec: ParentSpec, static: Partition, checkpoints: Checkpoints, *, changed_only: bool
 ) -> Iterator[Partition]:
     for parent in checkpoints.parents(spec.stream, changed_only):
-        name = ",".join(filter(None, (static.name, f"{spec.stream}={quote(parent.key, safe='')}")))
+        name = _below(static.name, spec, parent.key)
         record = _DECODE(parent.payload)
         bound = {word: paths.find(path, record) for word, path in spec.bind.items()}
         if all(paths.text_of(value) for value in bound.values()):
             yield Partition(name, {**static.scope, "parent": bound}, parent)
+
+
+def _below(static: str, spec: ParentSpec, key: str) -> str:
+    return ",".join(filter(None, (static, f"{spec.stream}={quote(key, safe='')}")))
+
+
+def names_below(stream: StreamSpec) -> Callable[[str], list[str]]:
+    """Return what names the partitions of a child stream that lie below the parent record with a key."""
+    parent, statics = stream.parent, [whole.name for whole in _values(stream)]
+    assert parent is not None
+
+    def names(key: str) -> list[str]:
+        return [_below(static, parent, key) for static in statics]
+
+    return names
 
 
 def _changed_only(stream: StreamSpec, *, full: bool) -> bool:

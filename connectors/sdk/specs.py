@@ -225,7 +225,10 @@ class ParentSpec:
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """One stream of a connector, defaults merged. ``source`` is its merged YAML, for documentation."""
+    """One stream of a connector, defaults merged. ``source`` is its merged YAML, for documentation.
+
+    ``with_parent``: whether a deleted parent takes its records along; ``None`` where the manifest does not say.
+    """
 
     connector: str
     name: str
@@ -250,6 +253,7 @@ class StreamSpec:
     source: Mapping[str, Any] = field(repr=False, compare=False)
     listing: DeletedListing | None = None
     absence: AbsenceSpec | None = None
+    with_parent: bool | None = None
 
 
 @dataclass(frozen=True)

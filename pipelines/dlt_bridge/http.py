@@ -1,15 +1,16 @@
 """The HTTP session that dlt's RESTClient is given: it asks declared origins only, and waits as long as it is told to.
 
 dlt's own session follows a next-link to any host and sends the credentials along; it cuts a Retry-After at 300 s. Here
-a foreign origin stops the stream before anything is sent, redirects included; a wait longer than the connection's
-``patience_s`` ends the run as RetryLater instead of sleeping through it.
+a foreign origin stops the stream before anything is sent, redirects included, and so does a name that leads to a private
+network; a wait longer than the connection's ``patience_s`` ends the run as VendorBusy with the instant after which
+Dagster runs the stream again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -18,8 +19,10 @@ from urllib.parse import urlsplit
 import requests
 from dlt.sources.helpers.requests.session import Session
 
-from connectors.sdk.errors import RetryLater, StopStream
+from connectors.sdk.errors import FixConfig, RetryLater, StopStream
+from connectors.sdk.guard import ForbiddenAddress, Guard
 from connectors.sdk.retry import ATTEMPTS, PATIENCE, VendorBusy, is_transient, retry_after
+from pipelines.dlt_bridge.pinned import PinnedAdapter
 
 _FIRST_WAIT: Final = 0.5
 _BROKEN: Final = (
@@ -41,10 +44,14 @@ def pause(seconds: float) -> None:
 
 
 class GuardedSession(Session):
-    """A requests session bound to some origins."""
+    """A requests session bound to some origins; the first one may be a private address, if it is written as one."""
 
-    def __init__(self, origins: Iterable[str], *, patience: float = PATIENCE) -> None:
+    def __init__(self, origins: Sequence[str], *, patience: float = PATIENCE, allow_private: bool = False) -> None:
         super().__init__(raise_for_status=False)
+        own = urlsplit(origin(origins[0]))
+        adapter = PinnedAdapter(Guard.of(own.hostname or "", own.port or 0, allow_private=allow_private))
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, adapter)
         self._origins = frozenset(map(origin, origins))
         self._patience = patience
         self._last: tuple[Any, ...] | None = None
@@ -63,7 +70,9 @@ class GuardedSession(Session):
                 self._refuse_circle(request, wait)
                 return wait
             if wait is not None and wait > self._patience:
-                raise VendorBusy(f"the vendor asks to wait {wait:.0f} s", where=_shown(url), seconds=wait)
+                until = datetime.now(UTC) + timedelta(seconds=wait)
+                what = f"the vendor asks to wait {wait:.0f} s"
+                raise VendorBusy(what, where=_shown(url), seconds=wait, not_before=until)
             pause(wait if wait is not None else _FIRST_WAIT * 2**attempt)
         raise AssertionError("the last attempt answers or raises")  # pragma: no cover
 
@@ -77,6 +86,11 @@ class GuardedSession(Session):
             if why.response is None or not is_transient(why.response.status_code):
                 raise
             response = why.response
+        except ForbiddenAddress as why:
+            raise FixConfig(
+                str(why), where=_shown(str(request.url)), why="private networks are closed to connections",
+                do="if it is meant, set allow_private_networks: true for the connection in unisono.yaml",
+            ) from why  # fmt: skip
         except _BROKEN as why:
             if last:
                 raise _gone(str(request.url), type(why).__name__) from why

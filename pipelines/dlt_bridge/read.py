@@ -86,7 +86,10 @@ class _Reading:
     def pages(self) -> Iterator[Page]:
         """Yield what dlt gives, then the verdict."""
         try:
-            opened = open_source(self.stream, self.connection.config, patience=self.connection.patience_s)
+            opened = open_source(
+                self.stream, self.connection.config, patience=self.connection.patience_s,
+                allow_private=self.connection.allow_private,
+            )  # fmt: skip
             yield from self._read(opened)
             yield self._end(opened)
         except Exception as why:

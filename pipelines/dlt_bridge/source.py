@@ -31,10 +31,12 @@ _FILE_IDENTITY: Final = ("file_url", "size_in_bytes")
 class Watch:
     """What was noticed while dlt read: reasons why the end of the iteration proves nothing.
 
-    ``patience`` is how many seconds the reader may wait when the vendor says how long.
+    ``patience`` is how many seconds the reader may wait when the vendor says how long; ``allow_private`` whether names may
+    lead into private networks.
     """
 
     patience: float = PATIENCE
+    allow_private: bool = False
     doubts: set[str] = field(default_factory=set)
 
 
@@ -58,9 +60,11 @@ class Opened:
         return tuple(name for name, column in columns.items() if column.get("primary_key"))
 
 
-def open_source(stream: DltStream, config: Mapping[str, Any], *, patience: float = PATIENCE) -> Opened:
+def open_source(
+    stream: DltStream, config: Mapping[str, Any], *, patience: float = PATIENCE, allow_private: bool = False
+) -> Opened:
     """Build the dlt source of a stream from resolved configuration; raise FixConfig when dlt refuses it."""
-    watch = Watch(patience)
+    watch = Watch(patience, allow_private)
     builders: Mapping[str, Callable[[DltSpec, dict[str, Any], Watch], Any]] = {
         "rest_api": _rest_api, "sql_database": _sql_table, "filesystem": _files,
     }  # fmt: skip
@@ -123,12 +127,16 @@ def _rest_api(spec: DltSpec, config: dict[str, Any], watch: Watch) -> DltSource:
     client = config.get("client") or {}
     paths = [one.get("endpoint") for one in config.get("resources", ()) if isinstance(one, dict)]
     absolute = [path for path in map(_path_of, paths) if path.startswith(("http://", "https://"))]
-    session = GuardedSession([client.get("base_url", ""), *absolute, *spec.origins], patience=watch.patience)
+    how: dict[str, Any] = {"patience": watch.patience, "allow_private": watch.allow_private}
+    session = GuardedSession([client.get("base_url", ""), *absolute, *spec.origins], **how)
     declared: Any = {**config, "client": {**client, "session": session}}
     source = rest_api_source(declared)
     for resource in source.resources.values():
         found = (resource.explicit_args or {}).get("client")
         if found is not None:
+            token_url = getattr(found.auth, "access_token_url", None)
+            if token_url is not None:
+                found.auth.session = GuardedSession([token_url], **how)
             watch_client(found, watch, selector=(resource.explicit_args or {}).get("data_selector"))
     return source
 

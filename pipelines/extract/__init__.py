@@ -17,8 +17,8 @@ from connectors.sdk.errors import FixConfig, Unaccounted, UnisonoError
 from connectors.sdk.notices import Notices
 from pipelines.context import StageContext
 from pipelines.dlt_bridge.declare import DltStream
-from pipelines.extract.absence import Absences, TooManyDeletes
 from pipelines.extract.checkpoints import StoreCheckpoints
+from pipelines.extract.deletes import Deletes, TooManyDeletes
 from pipelines.extract.health import note
 from pipelines.extract.opaque import opaque_state
 from pipelines.extract.quota import store_quota
@@ -71,7 +71,7 @@ class _Unit:
             self.connection_id = reads.register_connection(tx, connection.name, self.manifest.name, self.manifest.major)
             self.load_id = reads.open_load(tx, self.connection_id, stream, connector_version=self.manifest.version)
         self.tokens: Tokens | None = None
-        self.absences: dict[str, Any] = {}
+        self.deletes: dict[str, Any] = {}
         self.notices = Notices(self.manifest.notices)
         self.landing = Landing(context.config.landing_url)
         self.writer = SegmentWriter(context, lease, self.landing, self.connection_id, self.load_id, self.spec)
@@ -94,26 +94,23 @@ class _Unit:
                     self.writer.add(page)
         finally:
             self.writer.flush()
-        await self._judge_absences(settings)
+        await self._judge_deletes(settings)
 
-    async def _judge_absences(self, settings: ConnectionSettings) -> None:
-        """Delete what complete snapshots no longer show, where the manifest says that absence means that."""
+    async def _judge_deletes(self, settings: ConnectionSettings) -> None:
+        """Delete what the reads have proven to be gone, as far as the fuse lets it."""
         spec = self.spec.absence
-        if spec is None:
-            return
 
         async def still_there(keys: list[str]) -> set[str]:
+            assert spec is not None
             assert spec.item is not None
             tokens, quota = self._tools(settings)
             return await existing(spec.item, settings, keys, tokens=tokens, quota=quota, now=self.context.now)
 
-        judging = Absences(
-            self.context, self.lease, self.landing, self.connection_id, self.load_id, spec, self.spec.object
-        )
+        judging = Deletes(self.context, self.lease, self.landing, self.connection_id, self.load_id, self.spec)
         try:
             await judging.judge(still_there)
         finally:
-            self.absences = judging.details
+            self.deletes = judging.details
 
     def _tools(self, settings: ConnectionSettings) -> tuple[Tokens, Quota]:
         """Return where the connection keeps its tokens, and what its account may still ask."""
@@ -148,8 +145,7 @@ class _Unit:
         details: dict[str, Any] = {"filtered_by": dict(self.writer.filtered_by)} if self.writer.filtered_by else {}
         if self.writer.reasons:
             details["reason"] = "; ".join(sorted(self.writer.reasons))
-        if self.absences:
-            details["absent"] = self.absences
+        details |= self.deletes
         if isinstance(error, Unaccounted):
             details["unaccounted"] = error.why
         return StageReport(

@@ -1,4 +1,4 @@
-"""The account of a segment: the place of every record of the wire, by what has been met of its key before."""
+"""The place of every record in the account of its read: loaded, unchanged, duplicate, filtered or quarantined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from itertools import repeat
 from typing import NamedTuple
 
 from connectors.sdk.protocols import Page, RawRecord, Records
+from pipelines.extract.holding import Holding
 from pipelines.store.heads import Known
+from pipelines.store.reads import OpenRead
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Part:
     landed: Records = field(default_factory=Records)
     seen: list[int] = field(default_factory=list)
     bad: list[RawRecord] = field(default_factory=list)
+    held: Records = field(default_factory=Records)
     first_row: int = 0
     rows: int = 0
 
@@ -37,23 +40,23 @@ class _Met(NamedTuple):
 class Account:
     """What has been met of each key, in earlier loads and in this segment so far."""
 
-    def __init__(self, known: dict[str, Known]) -> None:
-        self._known = known
+    def __init__(self, known: dict[str, Known], holding: Holding) -> None:
+        self._known, self._holding = known, holding
         self._keys: set[str | None] = set()
         self._whole: list[tuple[Records, int]] = []
         self._by_key: dict[str, _Met] = {}
         self.older = 0
 
-    def take(self, records: Records, part: Part, read_id: int) -> None:
+    def take(self, records: Records, part: Part, opened: OpenRead) -> None:
         """Sort a page's records into loaded, unchanged, duplicate, filtered and quarantined."""
-        before = len(part.landed)
+        before = len(part.landed) + len(part.held)
         if self._all_new(records):
             self._keys.update(records.keys)
-            self._whole.append((records, read_id))
+            self._whole.append((records, opened.read_id))
             part.landed.extend(records)
         else:
-            self._one_by_one(records, part, read_id)
-        part.counts["loaded"] += len(part.landed) - before
+            self._one_by_one(records, part, opened)
+        part.counts["loaded"] += len(part.landed) + len(part.held) - before
         part.counts["quarantined"] = len(part.bad)
 
     def _all_new(self, records: Records) -> bool:
@@ -77,31 +80,40 @@ class Account:
         self._whole.clear()
         return self._by_key
 
-    def _one_by_one(self, records: Records, part: Part, read_id: int) -> None:
+    def last_op(self, key: str) -> str | None:
+        """Return what was said last of a key that was not new; ``None`` if nothing was."""
+        met = self._by_key.get(key)
+        return None if met is None else met.op
+
+    def _one_by_one(self, records: Records, part: Part, opened: OpenRead) -> None:
         met = self._met
         for record in records:
             key = record.key
             if key is None or record.hash is None or record.problem is not None:
                 part.bad.append(record)
             elif key not in met and key not in self._known:
-                self._land(record, key, part, read_id)
+                self._land(record, key, part, opened)
             else:
-                self._again(record, key, part, read_id)
+                self._again(record, key, part, opened)
 
-    def _land(self, record: RawRecord, key: str, part: Part, read_id: int) -> None:
+    def _land(self, record: RawRecord, key: str, part: Part, opened: OpenRead) -> None:
         self._keys.add(key)
-        self._by_key[key] = _Met(record.hash, record.op, record.record_time, read_id)
-        part.landed.append(record)
+        self._by_key[key] = _Met(record.hash, record.op, record.record_time, opened.read_id)
+        waits = record.op == "delete" and self._holding.must_wait(key, self._known.get(key), opened)
+        (part.held if waits else part.landed).append(record)
+        if waits:
+            part.seen.append(self._known[key].source_record_id)
 
-    def _again(self, record: RawRecord, key: str, part: Part, read_id: int) -> None:
-        """Judge a record whose key has been met before."""
+    def _again(self, record: RawRecord, key: str, part: Part, opened: OpenRead) -> None:
+        """Judge a record whose key has been met before; a delete that waits counts as its newest version."""
+        read_id = opened.read_id
         old = self._by_key.get(key) or self._before(key)
         is_older = (
             record.record_time is not None and old.record_time is not None and record.record_time < old.record_time
         )
         same = (record.hash, record.op) == (old.hash, old.op)
         if not same and (old.hash is None or not is_older):
-            self._land(record, key, part, read_id)
+            self._land(record, key, part, opened)
             return
         if same:
             part.counts["duplicate" if old.read_id == read_id else "unchanged"] += 1
@@ -114,5 +126,7 @@ class Account:
         self._by_key[key] = old._replace(read_id=read_id)
 
     def _before(self, key: str) -> _Met:
-        found = self._known[key]
+        found, held = self._known[key], self._holding.of(key)
+        if held is not None:
+            return _Met(held.hash, "delete", held.record_time, held.read_id)
         return _Met(found.hash, found.op, found.record_time, found.last_read or 0)

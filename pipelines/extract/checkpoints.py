@@ -58,6 +58,7 @@ class StoreCheckpoints:
             self._manifest.streams[parent_stream].object,
             self._spec.name,
             changed_only=changed_since_complete and not self._context.full,
+            stream=parent_stream,
             tenant_id=self._context.tenant_id,
         )
         rows = sorted(

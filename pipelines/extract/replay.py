@@ -19,7 +19,7 @@ from connectors.sdk.records import RecordReader
 from pipelines.context import StageContext
 from pipelines.landing import SCHEMA, Landing
 from pipelines.report import StageReport
-from pipelines.store import Lease, WriteTransaction, quarantine, reads, replayed
+from pipelines.store import Lease, WriteTransaction, held, quarantine, reads, replayed
 from pipelines.store.quarantine_reads import Entry, Filter, entries, payloads
 
 _STAGE = "extract"
@@ -83,6 +83,9 @@ class _Replay:
         with self._write() as tx:
             if landed and name:
                 replayed.commit(tx, self.connection_id, self.stream, self.spec.object, name, self._heads(landed))
+                waiting = self._held()
+                keys = {one.record.key for one in landed}
+                held.drop(tx, [one.source_record_id for key, one in waiting.items() if key in keys])
             quarantine.close(tx, [one.entry.quarantine_id for one in good], quarantine.REPLAYED)
         self.counts.update(read=len(again), quarantined=len(again) - len(good))
         self.counts.update(Counter(verdicts.values()))
@@ -120,7 +123,14 @@ class _Replay:
         found = replayed.known_heads(
             self.store, self.connection_id, self.spec.object, sorted(set(keys)), tenant_id=self.context.tenant_id
         )
-        return {row[0]: tuple(row[1:]) for row in found}
+        heads: dict[str, tuple[object, ...]] = {row[0]: tuple(row[1:]) for row in found}
+        waiting = self._held()
+        return heads | {
+            key: ("delete", one.hash, one.record_time, one.change_seq) for key, one in waiting.items() if key in heads
+        }
+
+    def _held(self) -> dict[str, held.Held]:
+        return held.known(self.store, self.connection_id, self.stream, tenant_id=self.context.tenant_id)
 
     def _land(self, records: Sequence[RawRecord]) -> str:
         columns = [

@@ -20,6 +20,7 @@ from connectors.sdk.protocols import Page, RawRecord, Records
 from connectors.sdk.specs import StreamSpec
 from pipelines.context import StageContext
 from pipelines.extract.account import Account, Part
+from pipelines.extract.holding import Holding, Waiting
 from pipelines.extract.suppressed import ERASED, PARTIES, without_erased
 from pipelines.landing import SCHEMA, Landing
 from pipelines.store import Lease, WriteTransaction, commits, heads, reads, suppression
@@ -55,11 +56,12 @@ _Place = tuple[str, str]
 
 
 class _Sorted(NamedTuple):
-    """A segment that only has to be written: its parts, the rows of its file, and of each part the newest per key."""
+    """A segment that only has to be written: its parts, the rows of its file, of each part the newest per key, what waits."""
 
     parts: dict[_Place, Part]
     rows: pa.Table
     heads: dict[_Place, pa.Table]
+    waiting: Waiting
 
 
 class SegmentWriter:
@@ -77,6 +79,7 @@ class SegmentWriter:
         self._connection_id, self._load_id = connection_id, load_id
         self.folder = (str(context.tenant_id), connection_id, spec.name)
         self._erased = suppression.load(context.store, context.tenant_id)
+        self._holding = Holding(context.store, connection_id, spec.name, tenant_id=context.tenant_id)
         self.filtered_by: Counter[str] = Counter()
         self.reasons: set[str] = set()
         self._pages: list[Page] = []
@@ -97,11 +100,11 @@ class SegmentWriter:
         """Commit what is waiting: the file first, then one transaction; nothing of it counts before that."""
         if not self._pages:
             return
-        parts, rows, newest = self._sorted(self._taken())
-        landed = rows.num_rows
-        name = self._landing.write(self.folder, self._lease.fence, rows) if landed else None
-        del rows  # the payloads are on the disk: nothing of them is held while the rest is committed
-        self._commit([self._part(place, part, name, newest.get(place)) for place, part in parts.items()])
+        done = self._sorted(self._taken())
+        landed = done.rows.num_rows
+        names = self._file(done.rows), self._file(_table([done.waiting.rows]))
+        done = done._replace(rows=SCHEMA.empty_table())  # the payloads are on the disk: none is held during the commit
+        self._commit([self._part(place, part, names, done) for place, part in done.parts.items()], done.waiting)
         self._context.progress(f"extract {self._connection_id}/{self._spec.name}: {landed:,} landed")
 
     def _taken(self) -> list[Page]:
@@ -113,12 +116,15 @@ class SegmentWriter:
         """Give every record of the pages its place in the account and in the file to come; let go of the records."""
         self._open_reads(pages)
         known = self._known(pages)
-        parts = self._classify(pages, known)
+        parts, waiting = self._classify(pages, known)
         rows = _table([part.landed for part in parts.values()])
         for part in parts.values():
             part.rows, part.landed = len(part.landed), Records()
         mine = {place: rows.slice(part.first_row, part.rows) for place, part in parts.items() if part.rows}
-        return _Sorted(parts, rows, {place: _heads(some, known) for place, some in mine.items()})
+        return _Sorted(parts, rows, {place: _heads(some, known) for place, some in mine.items()}, waiting)
+
+    def _file(self, rows: pa.Table) -> str | None:
+        return self._landing.write(self.folder, self._lease.fence, rows) if rows.num_rows else None
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         return self._context.store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
@@ -131,9 +137,9 @@ class SegmentWriter:
         with self._write() as tx:
             self._open |= commits.open_reads(tx, self._load_id, self._connection_id, self._spec.name, wanted)
 
-    def _classify(self, pages: list[Page], known: dict[str, Known]) -> dict[_Place, Part]:
+    def _classify(self, pages: list[Page], known: dict[str, Known]) -> tuple[dict[_Place, Part], Waiting]:
         """Give every record of the wire its place in the account, in the order it came."""
-        account = Account(known)
+        account = Account(known, self._holding)
         parts: dict[_Place, Part] = {}
         for page in pages:
             part = parts.setdefault(_place(page), Part(page))
@@ -142,13 +148,14 @@ class SegmentWriter:
             part.counts["filtered"] += page.filtered
             if page.filtered:
                 self.filtered_by["manifest"] += page.filtered
-            account.take(self._unerased(Records.of(page.records), part), part, self._open[_place(page)].read_id)
+            account.take(self._unerased(Records.of(page.records), part), part, self._open[_place(page)])
         if account.older:
             self.filtered_by[_OLDER] += account.older
         row_no = 0
         for part in parts.values():
             part.first_row, row_no = row_no, row_no + len(part.landed)
-        return parts
+        held = {place: part.held for place, part in parts.items() if part.held}
+        return parts, self._holding.sort(held, known, self._open, account.last_op)
 
     def _unerased(self, records: Records, part: Part) -> Records:
         """Leave out what was erased, so that a re-sync does not bring it back; where nobody was, nothing is looked at."""
@@ -174,25 +181,33 @@ class SegmentWriter:
         store, tenant_id = self._context.store, self._context.tenant_id
         return heads.known(store, self._connection_id, self._spec.object, keys, tenant_id=tenant_id)
 
-    def _commit(self, brought: list[commits.Part]) -> None:
+    def _commit(self, brought: list[commits.Part], waiting: Waiting) -> None:
         with self._write() as tx:
             commits.commit_parts(tx, brought)
+        self._holding.committed(waiting)
         for part in brought:
             if part.end is not None:
                 del self._open[part.opened.partition, part.opened.kind]
             if part.end is not None and part.end.reason:
                 self.reasons.add(part.end.reason)
 
-    def _part(self, place: _Place, part: Part, name: str | None, newest: pa.Table | None) -> commits.Part:
-        last = part.last
-        files = [{"name": name, "first": part.first_row, "rows": part.rows}] if part.rows and name else []
+    def _part(self, place: _Place, part: Part, names: tuple[str | None, str | None], done: _Sorted) -> commits.Part:
+        last, (name, aside) = part.last, names
+        files: list[dict[str, str | int]] = (
+            [{"name": name, "first": part.first_row, "rows": part.rows}] if part.rows and name else []
+        )
+        if part.held and aside:
+            first, n = done.waiting.places[place]
+            files.append({"name": aside, "first": first, "rows": n, "held": True})
         segment = reads.Segment(
             object=self._spec.object,
             files=files,
-            records=part.rows,
+            records=part.rows + len(part.held),
             counts=dict(part.counts),
             position=last.position,
-            heads=newest,
+            heads=done.heads.get(place),
+            held=done.waiting.tables.get(place),
+            revived=done.waiting.revived if place == next(iter(done.parts)) else (),
             seen=pa.array(part.seen, pa.int64()) if part.seen else None,
             quarantine=_quarantine(part.bad, self._spec.object) if part.bad else None,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import and_, delete, exists, func, or_, select, update
 
 from pipelines.store.landed import put_heads
@@ -47,6 +48,28 @@ _STATE = and_(
     partition_state.c.state.in_(_WHOLE),
 )
 _READ = and_(read.c.tenant_id == partition_state.c.tenant_id, read.c.read_id == partition_state.c.complete_read_id)
+
+
+_FOUND = pa.schema(
+    [
+        ("source_record_id", pa.int64()),
+        ("source_key", pa.string()),
+        ("partition", pa.string()),
+        ("read_id", pa.int64()),
+        ("first_read", pa.int64()),
+    ]
+)
+
+
+def nothing() -> pa.Table:
+    """Return what ``missed`` returns when nothing was missed."""
+    return _FOUND.empty_table()
+
+
+def without(found: pa.Table, ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Return the rows of other source records than these."""
+    some = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
+    return found.filter(pc.invert(pc.is_in(found.column("source_record_id"), value_set=some)))
 
 
 def unjudged(store: Store, connection_id: str, stream: str, *, tenant_id: int = 1) -> int:
@@ -92,7 +115,7 @@ def missed(store: Store, connection_id: str, stream: str, *, tenant_id: int = 1)
         )
         .order_by(segment.c.partition, source_record.c.source_key)
     )
-    return store.read_arrow(statement)
+    return store.read_arrow(statement).cast(_FOUND)
 
 
 def live(store: Store, connection_id: str, stream: str, *, tenant_id: int = 1) -> int:

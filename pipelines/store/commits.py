@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import and_, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pipelines.store import accounting, quarantine
+from pipelines.store import accounting, held, quarantine
 from pipelines.store.landed import put_heads
 from pipelines.store.listed import listed
 from pipelines.store.reads import OpenRead, Segment, lane
@@ -70,7 +70,7 @@ def open_reads(
             continue
         found[one.partition, one.kind] = OpenRead(
             state.open_read_id, load_id, connection_id, stream, one.partition, one.kind,
-            resumed=True, position=state.position, cursor=state.cursor,
+            resumed=True, position=state.position, cursor=state.cursor, first_new_id=state.first_new_id,
         )  # fmt: skip
     _update_reads(tx, [{"b_read": one.read_id, "load_id": load_id, "resumed": True} for one in found.values()])
     given_up = [state.open_read_id for _, state in begun if state is not None and state.open_read_id is not None]
@@ -83,18 +83,18 @@ def _begin(
 ) -> dict[tuple[str, str], OpenRead]:
     if not begun:
         return {}
-    first = tx.allocate("read_id", len(begun))
+    first, unborn = tx.allocate("read_id", len(begun)), tx.allocate("source_record_id", 0)
     found, rows, states = {}, [], []
     for read_id, (one, state) in enumerate(begun, start=first):
         place = {"connection_id": connection_id, "stream": stream, "partition": one.partition}
         rows.append({
             "read_id": read_id, "load_id": load_id, **place, "kind": one.kind, "status": "open", "resumed": False,
-            "restarted": one.restart, "started_seq": tx.change_seq,
+            "restarted": one.restart, "started_seq": tx.change_seq, "first_new_id": unborn,
         })  # fmt: skip
         states.append({**place, "state": lane(one.kind), "open_read_id": read_id, "kind": one.kind, "position": None})
         found[one.partition, one.kind] = OpenRead(
             read_id, load_id, connection_id, stream, one.partition, one.kind,
-            resumed=False, position=None, cursor=None if state is None else state.cursor,
+            resumed=False, position=None, cursor=None if state is None else state.cursor, first_new_id=unborn,
         )  # fmt: skip
     tx.execute(insert(read), [{**tx.change(read), **row} for row in rows])
     _put_states(tx, states)
@@ -113,6 +113,9 @@ def commit_parts(tx: WriteTransaction, parts: Sequence[Part]) -> None:
     tx.execute(insert(segment), [_segment_row(tx, number, part) for number, part in numbered])
     _put_heads(tx, numbered)
     _touch(tx, parts)
+    held.drop(tx, [one for part in parts for one in part.segment.revived])
+    for number, part in numbered:
+        held.put(tx, part.opened, number, part.segment.held)
     _settle(tx, numbered)
     going_on = [part for part in parts if part.end is None]
     _put_states(tx, [{**_place(part.opened), "position": part.segment.position} for part in going_on])
@@ -224,8 +227,10 @@ def _states(tx: WriteTransaction, connection_id: str, stream: str, names: list[s
     asked = listed(tx.dialect, list(dict.fromkeys(names)))
     state = partition_state.c
     mine = (state.tenant_id == tx.tenant_id, state.connection_id == connection_id, state.stream == stream)
-    columns = (state.partition, state.state, state.open_read_id, state.position, state.cursor)
-    statement = select(*columns).where(*mine, state.partition.in_(select(asked.c.value)))
+    columns = (state.partition, state.state, state.open_read_id, state.position, state.cursor, read.c.first_new_id)
+    under_way = and_(read.c.tenant_id == state.tenant_id, read.c.read_id == state.open_read_id)
+    statement = select(*columns).outerjoin_from(partition_state, read, under_way)
+    statement = statement.where(*mine, state.partition.in_(select(asked.c.value)))
     return {(row.partition, row.state): row for row in tx.execute(statement)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import pyarrow as pa
 from sqlalchemy import Table, Text, and_, cast, delete, func, literal, or_, select, update
@@ -17,6 +18,7 @@ from pipelines.store.tables import (
     crosswalk,
     decision,
     erasure,
+    held_delete,
     id_event,
     identifier_stats,
     metadata,
@@ -116,7 +118,7 @@ def destroy(tx: WriteTransaction, person: Person, children: Children = MappingPr
     _destroy_golden(tx, person.entity, person.ids)
     _scrub_shared(tx, person.entity, person.shared_ids, set(person.own_ids))
     _forget(tx, person.own_ids, person.values)
-    for table in (raw_head, absent_record):
+    for table in (raw_head, absent_record, held_delete):
         _delete(tx, table, "source_record_id", [*person.own_ids, *person.other_ids])
     _end_identity(tx, person)
 
@@ -129,7 +131,15 @@ def _rename_partitions(tx: WriteTransaction, own: Sequence[Reference], children:
                 c = table.c
                 mine = (c.tenant_id == tx.tenant_id, c.connection_id == ref.connection_id, c.stream == stream)
                 values = {"partition": f"erased:{ref.source_record_id}"} | ({} if table is read else {"position": None})
-                tx.execute(update(table).where(*mine, c.partition == ref.source_key).values(values))
+                named = or_(
+                    c.partition == ref.source_key, c.partition.endswith(_below(ref.source_key), autoescape=True)
+                )
+                tx.execute(update(table).where(*mine, named).values(values))
+
+
+def _below(key: str) -> str:
+    """Return how the name of a part ends that lies below the record with a key: ``tickets=77``, ``lang=en,tickets=77``."""
+    return f"={quote(key, safe='')}"
 
 
 def leftovers(tx: WriteTransaction, records: Sequence[int]) -> None:

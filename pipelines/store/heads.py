@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
-from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy import Select, and_, func, literal, or_, select, update
 
 from pipelines.store.listed import listed
 from pipelines.store.tables import partition_state, picked, raw_head, read, segment, source_record
@@ -85,11 +85,13 @@ def mark_mapped(tx: WriteTransaction, ids: pa.Array | pa.ChunkedArray, mapping_v
 
 
 def parents(
-    store: Store, connection_id: str, name: str, child_stream: str, *, changed_only: bool, tenant_id: int = 1
-) -> pa.Table:
+    store: Store, connection_id: str, name: str, child_stream: str, *, changed_only: bool, stream: str = "",
+    tenant_id: int = 1,
+) -> pa.Table:  # fmt: skip
     """Return source_key, source_record_id and place of live parent records, by key.
 
-    With ``changed_only`` those whose hash differs from the one at the child's last complete read of that parent.
+    With ``changed_only`` those whose hash differs from the one at the child's last complete read of that parent; ``stream``
+    is the parents' stream, after which the engine names the child's parts. One that it names otherwise is returned, too.
     """
     statement = select(source_record.c.source_key, source_record.c.source_record_id, *_PLACE).where(
         raw_head.c.op == "upsert"
@@ -98,7 +100,8 @@ def parents(
     if changed_only:
         state = partition_state.c
         mine = (state.tenant_id == tenant_id, state.connection_id == connection_id, state.stream == child_stream)
-        unchanged = (state.partition == source_record.c.source_key, state.parent_hash == raw_head.c.hash)
+        part = literal(f"{stream}=" if stream else "") + source_record.c.source_key
+        unchanged = (state.partition == part, state.parent_hash == raw_head.c.hash, state.completeness == "COMPLETE")
         done = select(state.partition).where(*mine, *unchanged, state.open_read_id.is_(None))
         live = live.where(~done.exists())
     return store.read_arrow(live.order_by(source_record.c.source_key))
@@ -121,13 +124,17 @@ def absent(store: Store, connection_id: str, name: str, read_ids: Sequence[int],
 def segments_after(
     store: Store, connection_id: str, stream: str, watermark: int, *, limit: int | None = None, tenant_id: int = 1
 ) -> list[CommittedSegment]:
-    """Return the segments committed after a watermark, in commit order."""
+    """Return the segments committed after a watermark, in commit order; of their files those that stages may read.
+
+    Rows of a file that is ``held`` are deletes that the fuse has not let through: the segment that lets them has them anew.
+    """
     names = [name for name in CommittedSegment.__dataclass_fields__ if name != "kind"]
     of_read = and_(read.c.tenant_id == segment.c.tenant_id, read.c.read_id == segment.c.read_id)
     mine = (segment.c.tenant_id == tenant_id, segment.c.connection_id == connection_id, segment.c.stream == stream)
     statement = select(*(segment.c[name] for name in names), read.c.kind).join(read, of_read).where(*mine)
     statement = statement.where(segment.c.change_seq > watermark).order_by(segment.c.change_seq, segment.c.segment_id)
-    return [CommittedSegment(**row._mapping) for row in store.read(statement.limit(limit))]  # noqa: SLF001
+    found = [CommittedSegment(**row._mapping) for row in store.read(statement.limit(limit))]  # noqa: SLF001
+    return [replace(one, files=[file for file in one.files if not file.get("held")]) for one in found]
 
 
 def segments(store: Store, segment_ids: Iterable[int], *, tenant_id: int = 1) -> Mapping[int, Sequence[Any]]:

@@ -28,7 +28,10 @@ WORST_FIRST = ("NO_ACCESS", "UNKNOWN", "PARTIAL", "COMPLETE")
 
 @dataclass(frozen=True)
 class OpenRead:
-    """A read under way: ``position`` is where it goes on, ``cursor`` where the partition's last complete read ended."""
+    """A read under way: ``position`` is where it goes on, ``cursor`` where the partition's last complete read ended.
+
+    Source records with an id from ``first_new_id`` on were not known when it began; ``None`` where that was not noted.
+    """
 
     read_id: int
     load_id: int
@@ -39,6 +42,7 @@ class OpenRead:
     resumed: bool
     position: Mapping[str, Any] | None
     cursor: str | None
+    first_new_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Segment:
     """What one commit brings.
 
     ``heads``: the newest landed row of each key; see ``landed.put_heads``.
-    ``seen``: ids of records met again unchanged. ``quarantine``: see ``quarantine.add``.
+    ``seen``: ids of records met again unchanged. ``quarantine``: see ``quarantine.add``. ``held``: see ``held.put``.
+    ``revived``: source records whose held delete is void, since something newer of them came.
     """
 
     object: str
@@ -57,6 +62,8 @@ class Segment:
     heads: pa.Table | None = None
     seen: pa.Array | None = None
     quarantine: pa.Table | None = None
+    held: pa.Table | None = None
+    revived: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

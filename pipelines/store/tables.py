@@ -146,6 +146,7 @@ read = fixed_table(
     column("cursor", TEXT),
     column("started_seq", BIG, required=True),
     column("finished_seq", BIG),
+    column("first_new_id", BIG),  # source records from here on were not known when the read began
     Index(None, "tenant_id", "load_id"),
 )
 segment = fixed_table(
@@ -189,6 +190,19 @@ absent_record = fixed_table(
     column("stream", TEXT, required=True),
     column("first_read", BIG, required=True),
     column("last_read", BIG, required=True),
+    Index(None, "tenant_id", "connection_id", "stream"),
+)
+# Deletes of live records that reads brought and the fuse has not let through yet: where their landed rows are.
+held_delete = fixed_table(
+    "held_delete",
+    [_key("source_record_id")],
+    column("connection_id", TEXT, required=True),
+    column("stream", TEXT, required=True),
+    column("segment_id", BIG, required=True),
+    column("row_no", BIG, required=True),
+    column("hash", TEXT, required=True),
+    column("record_time", INSTANT),
+    column("read_id", BIG, required=True),
     Index(None, "tenant_id", "connection_id", "stream"),
 )
 source_record = fixed_table(

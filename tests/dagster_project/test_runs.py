@@ -83,7 +83,14 @@ def test_the_checks_and_the_row_count_of_a_stream_come_with_its_materialization(
         if item.asset_key.path[1] == "people"
     }
     event = next(item for item in result.get_asset_materialization_events() if item.asset_key.path[1] == "people")
-    well = {"complete": True, "accounting": True, "quarantine_rate": True, "drift": True, "announcements": True}
+    well = {
+        "complete": True,
+        "accounting": True,
+        "quarantine_rate": True,
+        "drift": True,
+        "announcements": True,
+        "deletes": True,
+    }
     assert checks == {**well, "newest_source_timestamp": False}
     assert event.materialization.metadata["dagster/row_count"].value == 1
 

@@ -121,5 +121,13 @@ def running(*options: str, vendors: tuple[str, ...] = VENDORS) -> Iterator[Twin]
         process.communicate(timeout=10)
 
 
+def data() -> Path:
+    """Return the folder that holds what the twin can play, a folder a vendor."""
+    folder = _shared() / "twin" / "data"
+    if not folder.is_dir():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no vendor twin at {folder.parent}")
+    return folder
+
+
 def _shared() -> Path:
     return (_ROOT / os.environ.get("UNISONO_SHARED", "../shared")).resolve()

@@ -10,7 +10,7 @@ import pytest
 from connectors.sdk.errors import RetryLater, StopStream
 from connectors.sdk.protocols import Completeness, Page, ReadKind
 from pipelines import extract, normalise
-from pipelines.extract import absence
+from pipelines.extract import deletes
 from tests import _hub
 from tests._hub import Hub, bad_record, make_hub
 
@@ -187,13 +187,13 @@ def test_the_parts_of_a_stream_are_judged_each_by_its_own_snapshot(hub: Hub) -> 
 
 
 def test_more_deletes_than_the_fuse_allows_are_shown_and_nothing_is_deleted(hub: Hub) -> None:
-    everybody = range(absence.FUSE_FLOOR + 10)
+    everybody = range(deletes.FUSE_FLOOR + 10)
     show(hub, *everybody)
     show(hub, 0)
 
     blown = show(hub, 0)
 
-    gone = absence.FUSE_FLOOR + 9
+    gone = deletes.FUSE_FLOOR + 9
     assert len(live(hub)) == len(everybody)
     assert (blown.ok, blown.exit_code, blown.completeness) == (False, 1, "COMPLETE")
     assert f"{gone} of {gone + 1} records are missing at the vendor, one run may delete 50" in (blown.error or "")
@@ -206,7 +206,7 @@ def test_more_deletes_than_the_fuse_allows_are_shown_and_nothing_is_deleted(hub:
 
 
 def test_a_person_may_let_the_deletes_through(hub: Hub) -> None:
-    show(hub, *range(absence.FUSE_FLOOR + 10))
+    show(hub, *range(deletes.FUSE_FLOOR + 10))
     for _ in range(2):
         show(hub, 0)
 
@@ -230,7 +230,7 @@ def test_a_kill_before_the_tombstones_only_puts_them_off(hub: Hub, monkeypatch: 
     for numbers in ((1, 2), (1,)):
         show(hub, *numbers)
     with monkeypatch.context() as patch:
-        patch.setattr(absence.Absences, "_bury", _die)
+        patch.setattr(deletes.Deletes, "_bury", _die)
         with pytest.raises(SystemExit):
             show(hub, 1)
     assert live(hub) == ["1", "2"]
@@ -267,7 +267,7 @@ def test_no_more_records_are_asked_for_than_blow_the_fuse(asking: Hub, monkeypat
     show(asking, *range(200))
 
     assert not show(asking, 0).ok
-    assert [len(keys) for keys in asked] == [absence.FUSE_FLOOR + 1]
+    assert [len(keys) for keys in asked] == [deletes.FUSE_FLOOR + 1]
     assert len(live(asking)) == 200
 
 

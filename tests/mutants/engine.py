@@ -6,6 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
+import pyarrow as pa
+
 from connectors.sdk import (
     chain,
     circle,
@@ -19,9 +22,10 @@ from connectors.sdk import (
     quota,
     records,
     retry,
+    session,
 )
 from connectors.sdk.body import Body, Malformed
-from connectors.sdk.errors import UnisonoError
+from connectors.sdk.errors import FixConfig, UnisonoError
 from connectors.sdk.mapping import assemble, run
 from connectors.sdk.protocols import Completeness, Page
 from tests.mutants.model import Mutant, Seams
@@ -353,6 +357,93 @@ def _new_fields_unsaid(seams: Seams) -> None:
     seams.set(assemble, "leftover_counts", lambda _connection, _leftovers, _write: {})
 
 
+def _twice_is_a_circle(seams: Seams) -> None:
+    """A page that comes a second time, under whatever position, is an error at once."""
+    old = circle.Rounds.__dict__["met"]
+
+    def met(self: Any, at: Any, raws: Any) -> tuple[bool, bool]:
+        repeated, round_and_round = old(self, at, raws)
+        return repeated, repeated or round_and_round
+
+    seams.set(circle.Rounds, "met", met)
+
+
+def _pages_never_meet(seams: Seams) -> None:
+    """The next page begins where the last one ended, whatever has moved meanwhile."""
+    seams.set(chain.Chain, "_joined", lambda _self, seen: seen)
+
+
+def _new_page_later_time(seams: Seams) -> None:
+    """A page's first records are taken for known when they share the time of the page before."""
+    old = chain.Chain.__dict__["_page"]
+    last: dict[int, Any] = {}
+
+    def page(self: Any, seen: Any, cut: Any, *rest: Any, **more: Any) -> Any:
+        made = old(self, seen, cut, *rest, **more)
+        before = last.get(id(self))
+        kept = tuple(one for one in made.records if before is None or one.record_time != before)
+        times = [one.record_time for one in made.records if one.record_time is not None]
+        last[id(self)] = times[-1] if times else before
+        return replace(made, records=kept, wire=len(kept) + made.filtered)
+
+    seams.set(chain.Chain, "_page", page)
+
+
+def _our_clock(seams: Seams) -> None:
+    """The cursor after a read is the moment it began by our own clock; the vendor's Date header is not read."""
+    seams.set(session.Session, "vendor_time", lambda self, _reply: self._now())
+    _up_to_now(seams)
+
+
+def _waits_for_ever(seams: Seams) -> None:
+    seams.set(http, "_EXTENSIONS", {"timeout": dict.fromkeys(http.TIMEOUT.as_dict())})
+
+
+def _quota_is_the_end(seams: Seams) -> None:
+    """The day's quota is used up: what has been read so far counts as all."""
+    old = chain.Chain.__dict__["pages"]
+
+    async def pages(self: Any) -> AsyncGenerator[Page, None]:
+        try:
+            async for page in old(self):
+                yield page
+        except retry.VendorBusy:
+            yield Page(
+                self.partition.name, self.progress.kind, (), 0, parent_hash=self.partition.parent_hash,
+                completeness=Completeness.COMPLETE, cursor=self.state.cursor,
+            )  # fmt: skip
+
+    seams.set(chain.Chain, "pages", pages)
+
+
+def _unauthorised_is_empty(seams: Seams) -> None:
+    """A stream that answers 401 is skipped as if it held nothing."""
+    old = session.Session.__dict__["_attempt"]
+
+    async def attempt(self: Any, request: Any) -> Any:
+        try:
+            return await old(self, request)
+        except FixConfig:
+            reply = http.Reply(200, httpx.Headers(), b"", request.url, request.url)
+            return session.Fetched(Body(b"{}"), reply, empty=True)
+
+    seams.set(session.Session, "_attempt", attempt)
+
+
+def _doubles(seams: Seams) -> None:
+    """Payloads are parsed and written again by something that knows doubles only, before they are mapped."""
+    old = run.CompiledStream.__dict__["run"]
+
+    def mapped(self: Any, batch: Any, **more: Any) -> Any:
+        texts = [_floats(text.encode()).decode() for text in batch.column("payload").to_pylist()]
+        at = batch.column_names.index("payload")
+        return old(
+            self, batch.set_column(at, batch.schema.field(at), pa.array(texts, batch.schema.field(at).type)), **more
+        )
+
+    seams.set(run.CompiledStream, "run", mapped)
+
+
 def _deletes_unseen(seams: Seams) -> None:
     seams.set(records, "_is_deleted", lambda _spec: None)
 
@@ -403,5 +494,15 @@ ENGINE_MUTANTS: Final = (
     Mutant("cast-error-is-null", "airbytehq/airbyte#38470", "what cannot be cast is null", "FIELD-STRANGE-SEEN", patch=_nulls_for_problems),
     Mutant("unknown-value-unsaid", "netglade/auto_mappr#205", "an unknown value of a list is null, without a word", "FIELD-STRANGE-SEEN", patch=_no_warnings),
     Mutant("new-field-unsaid", "dlt-hub/dlt#1980", "what does not fit is discarded and nobody is told", "FIELD-NEW-REPORTED", patch=_new_fields_unsaid),
+    Mutant("same-token-twice", "boto/boto#3811", "a page that is answered twice ends the paging with an error", "PAGE-DUPLICATE", patch=_twice_is_a_circle),
+    Mutant("offsets-of-a-moving-list", "davidcelis/api-pagination#60", "a record goes while pages are read by offset: the one behind it is never received", "PAGE-SHIFTING", patch=_pages_never_meet),
+    Mutant("same-second-dropped", "estuary/connectors#5205", "records of the second that was read last are discarded", "CURSOR-TIES-ACROSS", patch=_new_page_later_time),
+    Mutant("eventually-consistent", "estuary/connectors#4652", "a record that appears behind the cursor is missed", "CURSOR-LATE-VISIBLE", patch=_no_lag),
+    Mutant("client-clock-is-the-cursor", "nemomobile/buteo-sync-plugins-social#11", "the time of the last sync is our own, and our clock is not the server's", "CURSOR-CLOCK-SKEW", patch=_our_clock),
+    Mutant("cursor-taken-at-the-start", "airweave-ai/airweave#839", "what was made between taking the cursor and the end of the sync is missed", "FAULT-CLOCK", patch=_our_clock),
+    Mutant("no-read-timeout", "airbytehq/airbyte#26459", "the connector hangs for ever on a silent socket", "FAULT-STALL", patch=_waits_for_ever),
+    Mutant("daily-quota-is-success", "airbytehq/airbyte#14949", "the day's 429 is ignored and the sync finishes successfully", "FAULT-DAILY-QUOTA", patch=_quota_is_the_end),
+    Mutant("unauthorised-is-empty", "airbytehq/airbyte#38926", "401: finished with success and zero records", "AUTH-WRONG-CREDENTIALS", patch=_unauthorised_is_empty),
+    Mutant("ids-through-doubles", "pulumi/pulumi#24608", "an id above 2^53 is another id afterwards", "FIELD-EXACT", patch=_doubles),
     Mutant("archived-not-flagged", "airbytehq/airbyte#35017", "deleted records stay as they were", "DELETE-SEEN", patch=_deletes_unseen),
 )  # fmt: skip

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow  # each goes through whole stages
 MUTANTS = (*CONNECTOR_MUTANTS, *ENGINE_MUTANTS)
 _SLOW = {
     "FIELD-STRANGE-SEEN",
+    "FIELD-EXACT",
     "FIELD-NEW-REPORTED",
     "RECORD-WHOLE",
     "RECORD-POISON",

@@ -17,6 +17,13 @@ def test_every_view_can_be_read(store: Store):
         assert store.query(f"SELECT * FROM {name}").rows == []
 
 
+def test_the_rows_of_every_view_can_be_counted_and_those_of_no_table(store: Store):
+    for name in views.names(store.dialect):
+        assert store.query(f"SELECT count(*) FROM {name}").rows == [(0,)]
+    with pytest.raises(FixConfig):
+        store.query("SELECT count(*) FROM golden_person")
+
+
 def test_every_entity_of_the_vocabulary_has_a_view(store: Store):
     assert {f"v1_{name}" for name in store.vocabulary.entities} <= set(views.names(store.dialect))
 
@@ -34,6 +41,7 @@ def test_a_selection_is_answered_with_names_and_rows(store: Store):
     "sql",
     [
         "SELECT * FROM person",
+        "SELECT count(*) FROM person",
         "SELECT * FROM v1_person, (SELECT entity_id FROM golden_person) AS v1_order",
         "WITH v1_person AS (SELECT * FROM golden_person) SELECT * FROM v1_person",
         "WITH person AS (SELECT * FROM person) SELECT * FROM person",

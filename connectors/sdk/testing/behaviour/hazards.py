@@ -26,6 +26,7 @@ RECORDS: Final = 10
 PAGE: Final = 4
 ENDLESS: Final = 300
 _READS: Final = 4
+_HELD_S: Final = 36_000.0
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,14 @@ def _waited_or_left(vendor: HostileVendor, _reader: Reader, read: ReadResult) ->
         yield f"asked to wait an hour, the read ends {_outcome(read)}"
 
 
+def _let_go(vendor: HostileVendor, _reader: Reader, read: ReadResult) -> Iterator[str]:
+    """Who waits for a byte that never comes gives up at some time."""
+    longest = max(vendor.clock.waits, default=0.0)
+    if longest >= _HELD_S:
+        yield f"the vendor falls silent in the middle of an answer, and the read waits {longest:.0f} s for it"
+    del read
+
+
 def _stops(vendor: HostileVendor, _reader: Reader, read: ReadResult) -> Iterator[str]:
     if read.complete or vendor.traffic.count() >= ENDLESS:
         yield f"the read ends {_outcome(read)} after {vendor.traffic.count()} requests"
@@ -321,7 +330,9 @@ CHECKS: Final = {
         one("reset_mid_body", through=True),
         most=1,
     ),
-    "FAULT-STALL": under(one("stall"), most=1),
+    "FAULT-STALL": under(
+        one("stall"), one("stall", through=True, seconds=_HELD_S, settings={"judge": _let_go}), most=1
+    ),
     "FAULT-SERVER-ERRORS": under(one("server_error", through=True, times=3), most=2),
     "FAULT-RETRY-AFTER": under(
         one("too_many_requests", through=True, retry_after="seconds", wait=90, settings={"judge": _waited}),
@@ -330,8 +341,10 @@ CHECKS: Final = {
         one("too_many_requests", retry_after="huge", settings={"judge": _waited_or_left}),
         most=1,
     ),
-    "FAULT-DAILY-QUOTA": under(one("daily_quota", allowed=3), most=1),
-    "FAULT-CLOCK": under(one("clock_skew", minutes=10), one("clock_skew", minutes=-10), most=2),
+    "FAULT-DAILY-QUOTA": under(one("daily_quota", allowed=3), one("daily_quota", allowed=2), most=1),
+    "FAULT-CLOCK": under(
+        one("clock_skew", minutes=10), one("clock_skew", minutes=-10), one("clock_skew", minutes=-90), most=2
+    ),
     "RECORD-POISON": under(
         Plan(tuple((name, {}) for name in _POISON), through=True, records=24, judge=_quarantined), most=2
     ),
