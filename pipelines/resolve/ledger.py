@@ -73,7 +73,7 @@ class Ledger:
                 self._write_links(tx, records[order[rows]], entity_ids[order[rows]])
         if assignment.gone:
             with self.writing() as tx:
-                tx.delete(tables.crosswalk, pa.table({"source_record_id": pa.array(assignment.gone, pa.int64())}))
+                self._drop_links(tx, pa.array(assignment.gone, pa.int64()))
         return Written(len(order) + len(assignment.gone), len(records) - len(order))
 
     def write_stats(self, resolution: Resolution) -> Written:
@@ -126,6 +126,9 @@ class Ledger:
     ) -> None:
         entity = pa.repeat(pa.scalar(self._entity), len(records))
         tx.upsert(tables.crosswalk, pa.table({"source_record_id": records, "entity": entity, "entity_id": entity_ids}))
+
+    def _drop_links(self, tx: WriteTransaction, records: pa.Array) -> None:
+        tx.delete(tables.crosswalk, pa.table({"source_record_id": records}))
 
     def _write_events(self, tx: WriteTransaction, events: pa.Table) -> None:
         if not events.num_rows:
