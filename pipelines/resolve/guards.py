@@ -4,10 +4,10 @@ Fellegi-Sunter weights treat comparisons as independent, and without labels EM t
 matches. A family shares name, address, phone and mailbox and is still several people; a common name with an e-mail address
 made of that name is still a common name. So a scored pair of people stands only if
 
-- given names clearly differ, or differ a little and the birth years too: something *personal* agrees (birth date, issued
-  identifier, social handle, an e-mail address or phone that only one name holds, an address that is a typing error away or
-  that carries one of the given names); else the pair is refused. Birth dates a typing error apart are personal but for who
-  shares what a household shares: brothers and sisters are born on days that look alike too; they are not linked;
+- given names clearly differ, or differ a little and the birth years too, or differ a little in one home: something *personal*
+  agrees (birth date, issued identifier, social handle, an e-mail address or phone that only one name holds, an address that
+  is a typing error away or that carries one of the given names); else the pair is refused. Birth dates a typing error apart
+  are personal but for who shares what a household shares: brothers and sisters are born on days that look alike too;
 - a given name is missing: something personal agrees, or nothing that a household shares does; else the pair is not linked;
 - family names clearly differ: something personal agrees; else the pair is not linked;
 - names are alike: anything beyond the name agrees; else the pair is not linked.
@@ -37,7 +37,7 @@ _DIFFERENT_BELOW = 0.85
 _ALIKE = 0.85
 _NEAR = 0.9
 _NEARLY_EQUAL = 0.92
-"""Given names of who has another birth year: as alike as a typing error leaves them; Elif is not Leif."""
+"""Given names of who has another birth year or shares a home: as alike as a typing error leaves them; Elif is not Leif."""
 _LISTS = ("email", "phone", "social", "website")
 
 
@@ -78,7 +78,8 @@ class Guard:
             WHEN {self.dated.sql} THEN CASE WHEN given_l IS NOT NULL AND given_r IS NOT NULL
                 AND NOT {self.given_alike.sql} AND {self.household.sql} THEN {DOUBTFUL} END
             WHEN given_l IS NULL OR given_r IS NULL THEN CASE WHEN {self.household.sql} THEN {DOUBTFUL} END
-            WHEN NOT {self.given_alike.sql} OR ({self._another_year_sql} AND NOT {self.given_equal.sql}) THEN {REFUSED}
+            WHEN NOT {self.given_alike.sql} THEN {REFUSED}
+            WHEN NOT {self.given_equal.sql} AND ({self._another_year_sql} OR {self.household.sql}) THEN {REFUSED}
             WHEN {families} AND NOT {self.family_alike.sql} THEN {DOUBTFUL}
             WHEN {self.beyond.sql} THEN NULL
             ELSE {DOUBTFUL} END::DOUBLE"""
@@ -110,7 +111,8 @@ class Guard:
             return DOUBTFUL if self.household.holds(left, right) else None
         if not self.given_alike.holds(left, right):
             return REFUSED
-        if self._another_year(left, right) and not self.given_equal.holds(left, right):
+        doubted = self._another_year(left, right) or self.household.holds(left, right)
+        if doubted and not self.given_equal.holds(left, right):
             return REFUSED
         families = self.families and left["family"] is not None and right["family"] is not None
         if families and not self.family_alike.holds(left, right):
