@@ -47,7 +47,8 @@ bench: $(READY)  ## Run the benchmarks and print their tables
 bench-consent: $(READY)  ## Opt-outs lost in random merges, and what channels cost per person
 bench-decisions: $(READY)  ## Decisions bind, and undone merges give the first ids: 10,000 runs each
 bench-fanout: $(READY)  ## Children of a thousand parents, against what the quota allows
-bench-identity: $(READY)  ## Who is who, on the labelled sets
+bench-identity: $(READY)  ## Who is who, on the labelled sets, beside Splink
+bench-ids: $(READY)  ## Ids kept over order, new records and training
 bench-history: $(READY)  ## Merges taken back, past states rebuilt, a source retracted
 bench-incremental: $(READY)  ## What changes cost beside a full run
 bench-influence: $(READY)  ## Dated graphs, random histories, a roll-up over 100,000 accounts

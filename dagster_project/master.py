@@ -12,7 +12,7 @@ from pipelines import stages
 from pipelines.config import HubConfig
 from pipelines.influence.health import Health, health
 from pipelines.report import StageReport
-from pipelines.store import channel_reads
+from pipelines.store import channel_reads, household_reads
 from pipelines.store.facts import EntityFacts, GoldenFacts, entity_facts, golden_facts
 
 _EVIDENCE_ENTITIES = ("contact_point", "party_identifier", "party_role")
@@ -32,6 +32,7 @@ def build_master_assets(config: HubConfig, vocabulary: Vocabulary) -> list[dg.As
         *(_golden(entity, names) for entity in parties),
         *(_channels(entity, names) for entity in parties if "contact_point" in names),
         *([_influence(parties, names)] if "relationship" in names else []),
+        *([_households()] if {"person", "contact_point"} <= names else []),
     ]
 
 
@@ -242,6 +243,30 @@ def _influence(parties: Sequence[Entity], fed: set[str]) -> dg.AssetsDefinition:
         return dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=_influence_results(key, found))
 
     return influence_asset
+
+
+def _households() -> dg.AssetsDefinition:
+    key = golden_key("household")
+    spec = dg.AssetSpec(
+        key,
+        deps=[golden_key("person"), channels_key("person")],
+        group_name="golden",
+        description="Golden persons who live together, each with the reasons; it joins no persons and shares no consent.",
+        kinds={"golden"},
+        owners=["team:data-stewards"],
+        metadata={"dagster/table_name": "v1_household"},
+    )
+    check = dg.AssetCheckSpec("members_are_golden", asset=key, description="Every member is a live golden person.")
+
+    @dg.multi_asset(name="golden__household", specs=[spec], check_specs=[check], pool=MASTER_POOL)
+    def household_asset(context: dg.AssetExecutionContext, hub: Hub) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with hub.context(context.run.run_id, progress=context.log.info) as unit:
+            report = _run(stages.run_stage(stages.HOUSEHOLDS, unit))
+            loose = household_reads.loose_members(unit.store, unit.tenant_id)
+        result = _result(key, check.name, passed=loose == 0, loose=loose)
+        return dg.MaterializeResult(asset_key=key, metadata=_counts(report), check_results=[result])
+
+    return household_asset
 
 
 def _influence_results(key: dg.AssetKey, found: Health) -> list[dg.AssetCheckResult]:

@@ -23,6 +23,7 @@ from pipelines.dlt_bridge.target import Target
 from pipelines.extract.replay import replay as replay_extract
 from pipelines.normalise.replay import replay as replay_normalise
 from pipelines.report import StageReport
+from pipelines.resolve import household_stage
 
 _PARALLEL_CONNECTIONS = 4
 
@@ -52,7 +53,8 @@ RESOLVE = Stage("resolve", Phase.MASTER, "decide which source records are one pa
 GOLDEN = Stage("golden", Phase.MASTER, "choose the best value of every attribute", golden.run)
 CHANNELS = Stage("channels", Phase.MASTER, "gather how a party can be reached and likes to be", channels.run)
 INFLUENCE = Stage("influence", Phase.WHOLE, "relate golden parties to each other and arrange accounts", influence.run)
-STAGES = (EXTRACT, DRIFT, NORMALISE, RESOLVE, GOLDEN, CHANNELS, INFLUENCE)
+HOUSEHOLDS = Stage("households", Phase.WHOLE, "find the golden persons who live together", household_stage.run)
+STAGES = (EXTRACT, DRIFT, NORMALISE, RESOLVE, GOLDEN, CHANNELS, INFLUENCE, HOUSEHOLDS)
 
 
 def run_stage(stage: Stage, context: StageContext) -> StageReport:

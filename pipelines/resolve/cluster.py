@@ -33,6 +33,7 @@ FORBIDDEN = -1.0e9
 SURCHARGE = 2.0
 RELIEF = 2.0
 MOST_RELIEF = 4.0
+LEAST = -5.0
 
 
 def accepted_from(threshold: float) -> float:
@@ -167,10 +168,11 @@ def _required(counts: Floats, count: Floats, threshold: float) -> Floats:
     """Mean weight asked for to join groups of so many records.
 
     A pair alone needs the threshold. One more record needs less the more records it agrees with: that they are one party
-    is settled, and its own errors weigh on every pair. Two groups that each stand on several records need more.
+    is settled, and its own errors weigh on every pair. Two groups that each stand on several records need more. Below
+    ``LEAST`` too many pairs speak against it, whatever the threshold.
     """
     fewer, more = np.minimum(counts, count), np.maximum(counts, count)
-    return np.asarray(threshold + SURCHARGE * np.log2(fewer) - _relief(more))
+    return np.asarray(np.maximum(threshold + SURCHARGE * np.log2(fewer) - _relief(more), LEAST))
 
 
 def _relief(count: Floats) -> Floats:

@@ -4,9 +4,10 @@ Fellegi-Sunter weights treat comparisons as independent, and without labels EM t
 matches. A family shares name, address, phone and mailbox and is still several people; a common name with an e-mail address
 made of that name is still a common name. So a scored pair of people stands only if
 
-- given names clearly differ, or differ a little and the birth years too: something *personal* agrees (birth date, issued
-  identifier, social handle, an e-mail address or phone that only one name holds, an address that is a typing error away or
-  that carries one of the given names); else the pair is refused;
+- given names clearly differ, or differ a little and the birth years too, or differ a little in one home: something *personal*
+  agrees (birth date, issued identifier, social handle, an e-mail address or phone that only one name holds, an address that
+  is a typing error away or that carries one of the given names); else the pair is refused. Birth dates a typing error apart
+  are personal but for who shares what a household shares: brothers and sisters are born on days that look alike too;
 - a given name is missing: something personal agrees, or nothing that a household shares does; else the pair is not linked;
 - family names clearly differ: something personal agrees; else the pair is not linked;
 - names are alike: anything beyond the name agrees; else the pair is not linked.
@@ -35,6 +36,8 @@ OWN = {"emails": "own_emails", "phones": "own_phones"}
 _DIFFERENT_BELOW = 0.85
 _ALIKE = 0.85
 _NEAR = 0.9
+_NEARLY_EQUAL = 0.92
+"""Given names of who has another birth year or shares a home: as alike as a typing error leaves them; Elif is not Leif."""
 _LISTS = ("email", "phone", "social", "website")
 
 
@@ -43,6 +46,7 @@ class Guard:
     """The highest weight that a pair may have: what is personal, and what else must agree."""
 
     personal: AnyOf
+    dated: AnyOf
     household: AnyOf
     given_alike: AnyOf
     given_equal: AnyOf
@@ -54,7 +58,15 @@ class Guard:
     @property
     def columns(self) -> set[str]:
         """The columns of ``norm`` that the guard reads."""
-        groups = (self.personal, self.household, self.given_alike, self.given_equal, self.family_alike, self.beyond)
+        groups = (
+            self.personal,
+            self.dated,
+            self.household,
+            self.given_alike,
+            self.given_equal,
+            self.family_alike,
+            self.beyond,
+        )
         named = {arg for group in groups for part in group.parts for arg in part.args if isinstance(arg, str)}
         return named | {"given", *self.dates} | ({"family"} if self.families else set())
 
@@ -63,8 +75,11 @@ class Guard:
         """The cap of a pair as SQL over ``…_l`` and ``…_r``; NULL = its score stands."""
         families = "family_l IS NOT NULL AND family_r IS NOT NULL" if self.families else "false"
         return f"""CASE WHEN {self.personal.sql} THEN NULL
+            WHEN {self.dated.sql} THEN CASE WHEN given_l IS NOT NULL AND given_r IS NOT NULL
+                AND NOT {self.given_alike.sql} AND {self.household.sql} THEN {DOUBTFUL} END
             WHEN given_l IS NULL OR given_r IS NULL THEN CASE WHEN {self.household.sql} THEN {DOUBTFUL} END
-            WHEN NOT {self.given_alike.sql} OR ({self._another_year_sql} AND NOT {self.given_equal.sql}) THEN {REFUSED}
+            WHEN NOT {self.given_alike.sql} THEN {REFUSED}
+            WHEN NOT {self.given_equal.sql} AND ({self._another_year_sql} OR {self.household.sql}) THEN {REFUSED}
             WHEN {families} AND NOT {self.family_alike.sql} THEN {DOUBTFUL}
             WHEN {self.beyond.sql} THEN NULL
             ELSE {DOUBTFUL} END::DOUBLE"""
@@ -88,11 +103,16 @@ class Guard:
         """Return the cap of one pair; ``None`` = its score stands."""
         if self.personal.holds(left, right):
             return None
-        if left["given"] is None or right["given"] is None:
+        unnamed = left["given"] is None or right["given"] is None
+        if self.dated.holds(left, right):
+            named_alike = unnamed or self.given_alike.holds(left, right)
+            return DOUBTFUL if not named_alike and self.household.holds(left, right) else None
+        if unnamed:
             return DOUBTFUL if self.household.holds(left, right) else None
         if not self.given_alike.holds(left, right):
             return REFUSED
-        if self._another_year(left, right) and not self.given_equal.holds(left, right):
+        doubted = self._another_year(left, right) or self.household.holds(left, right)
+        if doubted and not self.given_equal.holds(left, right):
             return REFUSED
         families = self.families and left["family"] is not None and right["family"] is not None
         if families and not self.family_alike.holds(left, right):
@@ -111,9 +131,10 @@ def guard_of(features: Iterable[Feature], telling: Iterable[str]) -> Guard | Non
         return None
     return Guard(
         personal=AnyOf(tuple(_personal(found, names))),
+        dated=AnyOf(tuple(check("edits", f.column, 1) for f in found if f.kind == "date")),
         household=AnyOf(tuple(_household(found, names))),
         given_alike=AnyOf(_given_alike(names, _DIFFERENT_BELOW)),
-        given_equal=AnyOf(_given_alike(names, _NEAR)),
+        given_equal=AnyOf(_given_alike(names, _NEARLY_EQUAL)),
         dates=tuple(feature.column for feature in found if feature.kind == "date"),
         family_alike=AnyOf(_family_alike(names)),
         beyond=AnyOf(tuple(_circumstances(found, set(telling)))),
@@ -140,7 +161,7 @@ def _swapped(names: set[str]) -> list[Check]:
 def _personal(features: list[Feature], names: set[str]) -> list[Check]:
     """What one person alone uses; cheap tests first."""
     found = [check("equal", f.column) for f in features if f.kind == "code"]
-    found += [check("edits", f.column, 1) for f in features if f.kind == "date"]
+    found += [check("equal", f.column) for f in features if f.kind == "date"]
     found += [check("shared", own) for column, own in OWN.items() if column in names]
     found += [check("shared", f.column) for f in features if f.kind == "social"]
     if "emails" in names:

@@ -78,8 +78,7 @@ class Ledger:
                     self._write_events(tx, events[portion[1]])
                     self._write_links(tx, records[order[portion[0]]], entity_ids[order[portion[0]]])
                 if start is not None:
-                    records_gone = pa.array(assignment.gone[start : start + ROWS_PER_WRITE], pa.int64())
-                    tx.delete(tables.crosswalk, pa.table({"source_record_id": records_gone}))
+                    self._drop_links(tx, pa.array(assignment.gone[start : start + ROWS_PER_WRITE], pa.int64()))
         return Written(len(order) + len(assignment.gone), len(records) - len(order))
 
     def write_stats(self, resolution: Resolution) -> Written:
@@ -144,6 +143,9 @@ class Ledger:
     ) -> None:
         entity = pa.repeat(pa.scalar(self._entity), len(records))
         tx.upsert(tables.crosswalk, pa.table({"source_record_id": records, "entity": entity, "entity_id": entity_ids}))
+
+    def _drop_links(self, tx: WriteTransaction, records: pa.Array) -> None:
+        tx.delete(tables.crosswalk, pa.table({"source_record_id": records}))
 
     def _write_events(self, tx: WriteTransaction, events: pa.Table) -> None:
         if not events.num_rows:

@@ -15,7 +15,7 @@ from pipelines.resolve.features import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ class _Meaning:
         yield "golden_preference", self._preferences()
         yield "golden_relationship", self._relations()
         yield "account_hierarchy", self._hierarchies()
+        yield "household_member", self._households()
         yield "retracted_record", [self._ref(self._columns(tables.retracted_record, "source_record_id").column(0))]
         yield "suppression", self._plain(tables.suppression, "kind", "keyed_hash")
 
@@ -152,6 +153,16 @@ class _Meaning:
         told = [sorted(self._refs[each] for each in json.loads(text)) for text in rows.column("told_by").to_pylist()]
         texts = pa.chunked_array([[json.dumps(refs, ensure_ascii=False) for refs in told]], pa.string())
         return [*(self._entity(rows.column(n)) for n in ends), *(_text(rows.column(n)) for n in names), texts]
+
+    def _households(self) -> list[pa.ChunkedArray]:
+        """Each member with all the members of its household, which stand for the household's id."""
+        rows = self._columns(tables.household_member, "person_id", "household_id", "reasons", "valid_from")
+        persons, numbers = self._entity(rows.column(0)), rows.column(1).to_pylist()
+        together: dict[int, list[str]] = {}
+        for person, number in zip(persons.to_pylist(), numbers, strict=True):
+            together.setdefault(number, []).append(person)
+        whole = pa.chunked_array([[_BETWEEN.join(sorted(together[number])) for number in numbers]], pa.string())
+        return [persons, whole, *(_text(column) for column in rows.columns[2:])]
 
     def _hierarchies(self) -> list[pa.ChunkedArray]:
         ends, names = ("entity_id", "parent_id"), ("hierarchy", "span", "valid_from", "valid_to", "strength", "cut")

@@ -183,6 +183,8 @@ def _destroy_golden(tx: WriteTransaction, entity: str, ids: Sequence[int]) -> No
         for table in (metadata.tables.get(name), metadata.tables.get(f"{name}_version")):
             if table is not None:
                 _delete(tx, table, "entity_id", ids)
+    for name in ("household_member", "household_member_version"):
+        _delete(tx, metadata.tables[name], "person_id", ids)
 
 
 def _scrub_shared(tx: WriteTransaction, entity: str, ids: Sequence[int], own: set[int]) -> None:

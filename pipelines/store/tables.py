@@ -505,6 +505,19 @@ account_hierarchy = _map_tables(
     "account_hierarchy", _HIERARCHY_KEY, HIERARCHY_COLUMNS, _HIERARCHY_NULLS, ("parent_id",)
 )
 
+# --- households: golden persons who live together; the id of a household is an entity id (pipelines/resolve/households) ---
+# One row per person that shares a household; the row of who left is in the version table.
+HOUSEHOLD_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("household_id", BIG),
+    ("reasons", JSON),
+    ("valid_from", INSTANT),
+    ("known_from", BIG),
+)
+household_member = _map_tables(
+    "household_member", (("person_id", BIG),), HOUSEHOLD_COLUMNS, ("valid_from",), ("household_id",)
+)
+household_member_version = metadata.tables["household_member_version"]
+
 # --- channels: how a golden party can be reached, and how it likes to be (pipelines/channels) -----------------------
 golden_contact_point = fixed_table(
     "golden_contact_point",

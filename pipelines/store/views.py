@@ -52,6 +52,15 @@ _FIXED = {
         SELECT h.tenant_id, h.hierarchy, h.entity_id AS organization_id, h.parent_id, h.valid_from, h.valid_to, h.strength,
                h.change_seq
         FROM account_hierarchy AS h WHERE h.cut IS NULL""",
+    "v1_household": """
+        SELECT h.tenant_id, h.household_id, p.family_name, p.street, p.street_2, p.city, p.region, p.postcode, p.country,
+               h.members, h.change_seq
+        FROM (SELECT m.tenant_id, m.household_id, min(m.person_id) AS first_id, count(*) AS members,
+                     max(m.change_seq) AS change_seq FROM household_member AS m GROUP BY m.tenant_id, m.household_id) AS h
+        LEFT JOIN golden_person AS p ON p.tenant_id = h.tenant_id AND p.entity_id = h.first_id""",
+    "v1_household_member": """
+        SELECT m.tenant_id, m.household_id, m.person_id, m.reasons, m.valid_from, m.change_seq
+        FROM household_member AS m""",
     "v1_effective_consent": f"SELECT * FROM {_INTERNAL}",
     "v1_reachable": REACHABLE,
     "v1_golden_contact_point": """

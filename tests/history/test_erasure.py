@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -184,3 +185,18 @@ def test_without_the_key_nobody_is_erased_and_nothing_is_landed_beside_the_erase
 
 def _killed(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_an_erased_person_was_never_in_a_household(hub: Hub, key: str) -> None:
+    sync(hub, [ADA, BOB])
+    ada, bob = id_of(hub, "Adaline"), id_of(hub, "Robert")
+    members, past = T["household_member"], T["household_member_version"]
+    for reason in ("address+name", "name+phone"):
+        rows = pa.table({"person_id": [ada, bob], "household_id": [900, 900], "reasons": [f'["{reason}"]'] * 2})
+        with hub.store.acquire("test") as lease, hub.store.write(lease, cause="test") as tx:
+            tx.upsert(members, rows)
+
+    erase(hub, ada)
+
+    assert [row.person_id for row in hub.store.read(members.select())] == [bob]
+    assert [row.person_id for row in hub.store.read(past.select())] == [bob]

@@ -133,3 +133,19 @@ def test_an_address_that_is_a_typing_error_away_is_personal():
         {"given": given, "emails": [f"kim5422@{host}.example"]} for given, host in (("kim", "mail"), ("joe", "mial"))
     )
     assert _weight(one, other) == SCORE
+
+
+def test_brothers_and_sisters_born_on_days_that_look_alike_are_not_linked():
+    home = {**FAMILY, "birth_date": "19970204"}
+    assert _weight({**home, "given": "yusuf"}, {**home, "given": "renata", "birth_date": "19970203"}) == DOUBTFUL
+    assert _weight({**home, "given": "renata"}, {**home, "given": "renatta", "birth_date": "19970203"}) == SCORE
+
+
+def test_names_of_the_same_letters_are_two_people_in_one_home_or_of_another_birth_year():
+    one, other = (
+        {**FAMILY, "given": given, "birth_date": born} for given, born in (("elif", "19401104"), ("leif", "19790315"))
+    )
+    assert _weight(one, other) == REFUSED
+    assert _weight({"given": "elif", **FAMILY}, {"given": "leif", **FAMILY}) == REFUSED
+    assert _weight(one, {**other, "birth_date": "19401104"}) == SCORE
+    assert _weight({**one, "given": "viktoria"}, {**other, "given": "viktorja"}) == SCORE

@@ -1,0 +1,100 @@
+"""Ids kept, each cause by itself: ``python -m tests.benchmarks.bench_ids [PEOPLE [SEED [SET…]]]``.
+
+A world of people (and every labelled set that is named, of which 1 % of the records are held back) is resolved once. Then it is resolved again: in another order, trained anew on equal rows, with 1 % more
+people under the model as it is, with a model trained on those, and with that model on the first rows alone. Each line says
+how many entities kept their id, of all and of those that a new record did not touch.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.resolve import assign_ids, load_policy, resolve_table
+from pipelines.resolve.read_csv import read_records
+from tests.benchmarks.bench_identity import SHARED
+from tests.benchmarks.shared_world import people, world
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from pipelines.resolve.engine import Resolution
+    from pipelines.resolve.model import MatchModel
+
+MORE = 0.01
+
+
+def main(arguments: list[str]) -> None:
+    count, seed = (int(each) for each in (*arguments[:2], *("20000", "7")[len(arguments) :]))
+    _show(f"{count:,} people", measure(count, seed))
+    for name in arguments[2:]:
+        _show(name, measure_set(SHARED / name, seed))
+
+
+def _show(name: str, lines: dict[str, dict[str, float]]) -> None:
+    print(name)
+    for cause, line in lines.items():
+        print(f"  {cause:34}", *(f"{word} {value}," for word, value in line.items()), flush=True)
+
+
+def measure(count: int, seed: int) -> dict[str, dict[str, float]]:
+    """Return by cause how many entities there were, what share kept its id, and what share of the untouched ones."""
+    everybody = people(round(count * (1 + MORE)), random.Random(seed))
+    every = world(everybody, seed).records
+    return compared(every, every.slice(0, world(everybody[:count], seed).records.num_rows), seed)
+
+
+def measure_set(folder: Path, seed: int) -> dict[str, dict[str, float]]:
+    """Return the same of a labelled set of persons; the records held back are drawn by the seed."""
+    every = read_records(folder / "records.csv", "person", source="bench")
+    drawn = np.random.default_rng(seed).permutation(every.num_rows)
+    return compared(every, every.take(np.sort(drawn[round(every.num_rows * MORE) :])), seed)
+
+
+def compared(every: pa.Table, first: pa.Table, seed: int) -> dict[str, dict[str, float]]:
+    """Return by cause what became of the ids of ``first``, of which ``every`` has all records and some more."""
+    shuffled = first.take(np.random.default_rng(seed).permutation(first.num_rows))
+    before, larger = _resolved(first), _resolved(every)
+    model = before.model
+    return {
+        "equal rows in another order": _kept(before, _resolved(shuffled, model)),
+        "trained anew on equal rows": _kept(before, _resolved(shuffled)),
+        "1 % more records, same model": _kept(before, _resolved(every, model)),
+        "trained on 1 % more, equal rows": _kept(before, _resolved(first, larger.model)),
+        "trained on 1 % more, and these": _kept(before, larger),
+    }
+
+
+def _resolved(records: pa.Table, model: MatchModel | None = None) -> Resolution:
+    return resolve_table(records, "person", load_policy(), model)
+
+
+def _kept(before: Resolution, after: Resolution) -> dict[str, float]:
+    """Carry ids over from one resolution to another; an entity kept its id if that still stands for it alone or grown."""
+    first = assign_ids(before.source_record_ids, before.labels, {}, {}, 1)
+    crosswalk = dict(zip(before.source_record_ids.tolist(), first.entity_ids.tolist(), strict=True))
+    then = assign_ids(after.source_record_ids, after.labels, crosswalk, {}, first.next_id)
+    now = dict(zip(after.source_record_ids.tolist(), then.entity_ids.tolist(), strict=True))
+    held: dict[int, set[int]] = {}
+    for record, entity in crosswalk.items():
+        held.setdefault(entity, set()).add(record)
+    new = {entity for record, entity in now.items() if record not in crosswalk}
+    lost = {entity for entity, records in held.items() if any(now[record] != entity for record in records)}
+    touched = new & held.keys()
+    untouched = held.keys() - touched
+    return {
+        "entities": len(held),
+        "kept": round(1 - len(lost) / len(held), 5),
+        "ids gone": round(len(held.keys() - set(now.values())) / len(held), 5),
+        "joined by new records": len(touched),
+        "kept of the others": round(1 - len(lost & untouched) / max(len(untouched), 1), 5),
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
