@@ -81,7 +81,8 @@ class _Members(Ledger):
         written = moved + told
         return {"written": written, "unchanged": len(persons) - written, "removed": len(assignment.gone)}
 
-    def _write_links(self, tx: WriteTransaction, records: Ints, _entity_ids: Ints) -> None:
+    def _write_links(self, tx: WriteTransaction, records: Ints, _entity_ids: Ints, *, anew: bool) -> None:
+        del anew  # a membership may be there before its person has another id
         chosen = pc.is_in(self._wanted.column("person_id"), pa.array(records, pa.int64()))
         tx.upsert(household_member, self._wanted.filter(chosen))
 

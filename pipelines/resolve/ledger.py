@@ -70,13 +70,14 @@ class Ledger:
         changed = np.flatnonzero(ids.ids_before(records, crosswalk) != entity_ids)
         order = changed[np.argsort(entity_ids[changed], kind="stable")]
         events = _event_rows(assignment)
+        anew = not crosswalk and not identity.anybody_linked(self._store, self._tenant)
         portions = _portions(entity_ids[order], events["owner"].to_numpy())
         gone = range(0, len(assignment.gone), ROWS_PER_WRITE)
         for portion, start in zip_longest(portions, gone):
             with self.writing() as tx:
                 if portion:
                     self._write_events(tx, events[portion[1]])
-                    self._write_links(tx, records[order[portion[0]]], entity_ids[order[portion[0]]])
+                    self._write_links(tx, records[order[portion[0]]], entity_ids[order[portion[0]]], anew=anew)
                 if start is not None:
                     self._drop_links(tx, pa.array(assignment.gone[start : start + ROWS_PER_WRITE], pa.int64()))
         return Written(len(order) + len(assignment.gone), len(records) - len(order))
@@ -135,14 +136,14 @@ class Ledger:
             con.close()
         return new, gone["evidence_id"].combine_chunks(), found.num_rows - new.num_rows
 
-    def _write_links(
-        self,
-        tx: WriteTransaction,
-        records: Ints,
-        entity_ids: Ints,
-    ) -> None:
+    def _write_links(self, tx: WriteTransaction, records: Ints, entity_ids: Ints, *, anew: bool) -> None:
+        """Write links; in a store's first run nobody has one to be replaced."""
         entity = pa.repeat(pa.scalar(self._entity), len(records))
-        tx.upsert(tables.crosswalk, pa.table({"source_record_id": records, "entity": entity, "entity_id": entity_ids}))
+        links = pa.table({"source_record_id": records, "entity": entity, "entity_id": entity_ids})
+        if anew:
+            tx.insert(tables.crosswalk, links.sort_by("source_record_id"))
+        else:
+            tx.upsert(tables.crosswalk, links)
 
     def _drop_links(self, tx: WriteTransaction, records: pa.Array) -> None:
         tx.delete(tables.crosswalk, pa.table({"source_record_id": records}))

@@ -128,6 +128,11 @@ def links(store: Store, tenant_id: int, entity: str) -> pa.Table:
     return store.read_arrow(select(crosswalk.c.source_record_id, crosswalk.c.entity_id).where(*mine))
 
 
+def anybody_linked(store: Store, tenant_id: int) -> bool:
+    """Return whether any record of the tenant has a link now."""
+    return bool(store.read(select(crosswalk.c.entity_id).where(crosswalk.c.tenant_id == tenant_id).limit(1)))
+
+
 def former_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None = None) -> pa.Table:
     """Return which records (of ``ids``) once had which ids that no entity has now and that may come back."""
     version = crosswalk_version
