@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import pyarrow as pa
@@ -54,7 +53,7 @@ class Made(NamedTuple):
 class MapTask:
     """What mapping a stream of a connection needs to know; plain values, so that another process can be told."""
 
-    folder: Path
+    connector: ConnectorFolder
     stream: str
     origin: Origin
     timezone: str | None
@@ -62,18 +61,18 @@ class MapTask:
     landing_url: str
 
     @cached_property
-    def _connector(self) -> ConnectorFolder:
-        return ConnectorFolder(self.folder)
-
-    @cached_property
     def _compiled(self) -> CompiledStream:
         """The stream's mapping as SQL; a run that finds nothing new never pays for it."""
-        return compile_stream(self._connector.mapping, self.stream, load_vocabulary())
+        return compile_stream(self.connector.mapping, self.stream, load_vocabulary())
 
     @cached_property
     def _entities(self) -> list[Entity]:
         vocabulary = load_vocabulary()
-        return [vocabulary.entity(name) for name in self._connector.mapping.entities(self.stream)]
+        return [vocabulary.entity(name) for name in self.connector.mapping.entities(self.stream)]
+
+    def plain(self) -> MapTask:
+        """Return the task with nothing loaded or compiled, which another process is told."""
+        return replace(self, connector=replace(self.connector))
 
     def map_pieces(self, pieces: Sequence[Piece]) -> list[Made]:
         """Read landed rows and map them, in the parts that one transaction takes each."""
@@ -87,7 +86,7 @@ class MapTask:
     def _made(self, part: pa.Table) -> Made:
         mapped = self._compiled.run(part.select(BATCH.names), timezone=self.timezone, default_region=self.region)
         self._check(part, mapped)
-        version = self._connector.mapping.version
+        version = self.connector.mapping.version
         ready = made_ready(part, mapped.rows, self._entities, self.origin, version)
         bad = quarantine_rows(part, mapped.quarantine, self.origin.object, version)
         return Made(part.select(TOLD), replace(mapped, rows={}), ready, bad)
@@ -98,7 +97,7 @@ class MapTask:
         out = f"{mapped.mapped} mapped, {mapped.quarantine.num_rows} bad"
         raise FixConnector(
             f"the mapping of {self.stream} lost count: {part.num_rows} in, {out}",
-            where=str(self.folder / "mapping.yaml"),
+            where=str(self.connector.path / "mapping.yaml"),
             do="report this with the mapping: it is a fault of the compiler",
         )
 
@@ -124,7 +123,7 @@ class Mapper:
                 stdout=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
-            send(self._child.stdin, replace(self._task))  # a copy has nothing compiled
+            send(self._child.stdin, self._task.plain())
         return self
 
     def _map(self, pieces: Sequence[Piece]) -> list[Made]:

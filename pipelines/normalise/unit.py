@@ -66,7 +66,7 @@ class Unit:
         """What is mapped, and how."""
         connection = self.connection
         url = self.context.config.landing_url
-        return MapTask(self.folder.path, self.stream, self._origin, connection.timezone, connection.region, url)
+        return MapTask(self.folder, self.stream, self._origin, connection.timezone, connection.region, url)
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         return self.store.write(self.lease, cause=self.context.cause, actor=self.context.actor)

@@ -64,8 +64,14 @@ def test_what_another_process_cannot_map_is_raised_here(hub: Hub, monkeypatch: p
 
 
 def test_a_mapping_process_that_died_ends_the_stream_and_says_what_to_do(sqlite_hub: Hub):
-    folder = sqlite_hub.connection.connector.path
-    task = MapTask(folder, "people", Origin("toy", "person", "person", {}), None, None, sqlite_hub.config.landing_url)
+    task = MapTask(
+        sqlite_hub.connection.connector,
+        "people",
+        Origin("toy", "person", "person", {}),
+        None,
+        None,
+        sqlite_hub.config.landing_url,
+    )
 
     with Mapper(task) as mapper:
         child = mapper.alone()._child
