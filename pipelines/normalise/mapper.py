@@ -51,7 +51,7 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True)
 class MapTask:
-    """What mapping a stream of a connection needs to know; plain values, so that another process can be told."""
+    """What mapping a stream of a connection needs to know; another process is told a ``plain`` copy."""
 
     connector: ConnectorFolder
     stream: str

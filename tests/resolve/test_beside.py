@@ -1,0 +1,55 @@
+"""What is done beside a resolution: begun when its tables are there, and its failure is the resolution's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipelines.resolve.engine import resolve_table
+from pipelines.resolve.rules import load_policy
+from tests.resolve.test_alarms import strangers
+
+
+class _Work:
+    """Reads what it is promised, and fails where it is told to."""
+
+    def __init__(self, fails_at: str = "") -> None:
+        self.fails_at, self.seen = fails_at, dict[str, int]()
+
+    def records(self, con: Any, _features: Any) -> None:
+        self._look(con, "records", "norm JOIN match USING (rid)")
+
+    def keys(self, con: Any, _model: Any) -> None:
+        self._look(con, "keys", "keyed")
+
+    def _look(self, con: Any, step: str, tables: str) -> None:
+        self.seen[step] = con.execute(f"SELECT count(*) FROM {tables}").fetchone()[0]
+        if step == self.fails_at:
+            raise OSError(step)
+
+
+def test_both_steps_find_the_tables_they_are_promised() -> None:
+    work, records = _Work(), strangers(70, "emails")
+
+    resolve_table(records, "person", replace(load_policy(), training_rows=50), meanwhile=work)
+
+    assert work.seen["records"] == records.num_rows
+    assert work.seen["keys"] > 0
+
+
+@pytest.mark.parametrize("step", ["records", "keys"])
+def test_a_failure_beside_the_resolution_is_raised_by_it(step: str) -> None:
+    policy = replace(load_policy(), training_rows=50)
+
+    with pytest.raises(OSError, match=step):
+        resolve_table(strangers(70, "emails"), "person", policy, meanwhile=_Work(step))
+
+
+def test_of_few_records_no_index_is_begun() -> None:
+    work = _Work()
+
+    resolve_table(strangers(14, "emails"), "person", load_policy(), meanwhile=work)
+
+    assert work.seen == {}
