@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from pipelines.resolve.bench import accuracy
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.reference import splink_alone
 from pipelines.resolve.rules import load_policy
-from pipelines.stages import GOLDEN, NORMALISE, RESOLVE, Stage, run_stage
+from pipelines.stages import GOLDEN, NORMALISE, RESOLVE, Stage, run_stage, side_by_side
 from pipelines.store import Store, identity, reads
 
 if TYPE_CHECKING:
@@ -141,21 +140,25 @@ def _pages(context: StageContext, world: World) -> Iterator[Page]:
 
 
 def run_all(context: StageContext, progress: Progress) -> tuple[dict[str, float], dict[str, StageReport]]:
-    """Run normalise for every stream, then resolve and golden of people; return seconds and last report by stage."""
-    units = [
-        context.for_stream(connection, stream)
-        for connection in context.config.connections
-        for stream in connection.streams
-    ]
+    """Run normalise for every stream as sync does, then resolve and golden of people; return seconds and last report by stage."""
     person = context.for_entity(_ENTITY)
-    seconds: dict[str, float] = defaultdict(float)
+    seconds: dict[str, float] = {}
     reports: dict[str, StageReport] = {}
-    for stage, unit in [*((NORMALISE, unit) for unit in units), (RESOLVE, person), (GOLDEN, person)]:
+
+    def normalise(connection: ConnectionConfig) -> list[StageReport]:
+        return [_checked(NORMALISE, context.for_stream(connection, stream)) for stream in connection.streams]
+
+    steps: list[tuple[Stage, Callable[[], StageReport]]] = [
+        (NORMALISE, lambda: list(side_by_side(normalise, context.config.connections))[-1][-1]),
+        (RESOLVE, lambda: _checked(RESOLVE, person)),
+        (GOLDEN, lambda: _checked(GOLDEN, person)),
+    ]
+    for stage, step in steps:
         began = time.perf_counter()
-        reports[stage.name] = _checked(stage, unit)
-        seconds[stage.name] += time.perf_counter() - began
-        progress(f"{stage.name} {unit.entity or unit.stream}: {time.perf_counter() - began:.2f} s")
-    return dict(seconds), reports
+        reports[stage.name] = step()
+        seconds[stage.name] = time.perf_counter() - began
+        progress(f"{stage.name}: {seconds[stage.name]:.2f} s")
+    return seconds, reports
 
 
 def _checked(stage: Stage, unit: StageContext) -> StageReport:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
+from typing import TypeVar
 
 from connectors.sdk.errors import FixConfig, Unaccounted, UnisonoError
 from connectors.sdk.yaml_lines import suggest
@@ -26,6 +27,7 @@ from pipelines.report import StageReport
 from pipelines.resolve import household_stage
 
 _PARALLEL_CONNECTIONS = 4
+_Made = TypeVar("_Made")
 
 
 class Phase(StrEnum):
@@ -113,10 +115,15 @@ def replay(
 
 def sync(context: StageContext, connections: tuple[ConnectionConfig, ...]) -> Iterator[StageReport]:
     """Run the whole flow for ``connections``; streams of one connection in order, connections side by side."""
-    with ThreadPoolExecutor(max_workers=min(_PARALLEL_CONNECTIONS, max(1, len(connections)))) as pool:
-        for reports in pool.map(lambda connection: _ingest_all(context, connection), connections):
-            yield from reports
+    for reports in side_by_side(lambda connection: _ingest_all(context, connection), connections):
+        yield from reports
     yield from master(context)
+
+
+def side_by_side(work: Callable[[ConnectionConfig], _Made], connections: Sequence[ConnectionConfig]) -> Iterator[_Made]:
+    """Yield what ``work`` makes of each connection, in their order; it is at work on several at a time."""
+    with ThreadPoolExecutor(max_workers=min(_PARALLEL_CONNECTIONS, max(1, len(connections)))) as pool:
+        yield from pool.map(work, connections)
 
 
 def export(context: StageContext, target: Target, entities: tuple[str, ...] = ()) -> Iterator[StageReport]:

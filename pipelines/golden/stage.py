@@ -7,7 +7,7 @@ that a run which was killed is repeated, and a row whose value did not change is
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipelines.store.pins import Pin
 
 STAGE = "golden"
-READ_ENTITIES = 120_000
+READ_ENTITIES = 1_000_000
 SPAN_ENTITIES = 60_000
 WRITE_ROWS = 20_000
 _CODE_VERSION = 2  # raise it when the same policy would choose otherwise: every golden row is then made anew
@@ -120,25 +120,26 @@ def _sources(context: StageContext) -> set[str] | None:
 def _made_ahead(
     store: Store, tenant: int, policy: Policy, ids: pa.Array, pins: Sequence[Pin], *, everything: bool
 ) -> Iterator[_Made]:
-    """Yield slices of the ids with their golden rows; the next slice is made while one is written."""
-    connections = golden_reads.connections(store, tenant)
-
-    def make(asked: pa.Array) -> _Made:
-        scope = _scope(tenant, policy.entity, asked, everything=everything)
-        found = read_candidates(store, scope, connections)
-        parts = [found.between(span[0], span[-1]) for span in _slices(asked, SPAN_ENTITIES)]
-        rows = [survive(part.members, policy, part.contacts, part.roles) for part in parts]
-        golden = with_pins(pa.concat_tables(rows), policy, found, pins)
-        return _Made(asked, found.members.num_rows, golden, moved_pins(store, tenant, policy, found, pins))
-
+    """Yield spans of the ids with their golden rows; the next span is made while one is written."""
+    making = _made(store, tenant, policy, ids, pins, everything=everything)
     with ThreadPoolExecutor(max_workers=1) as maker:
-        following: Future[_Made] | None = None
-        for asked in _slices(ids, READ_ENTITIES):
-            present, following = following, maker.submit(make, asked)
-            if present is not None:
-                yield present.result()
-        if following is not None:
-            yield following.result()
+        following = maker.submit(next, making, None)
+        while (present := following.result()) is not None:
+            following = maker.submit(next, making, None)
+            yield present
+
+
+def _made(
+    store: Store, tenant: int, policy: Policy, ids: pa.Array, pins: Sequence[Pin], *, everything: bool
+) -> Iterator[_Made]:
+    connections = golden_reads.connections(store, tenant)
+    for read in _slices(ids, READ_ENTITIES):
+        all_found = read_candidates(store, _scope(tenant, policy.entity, read, ids, everything=everything), connections)
+        for asked in _slices(read, SPAN_ENTITIES):
+            found = all_found.between(asked[0], asked[-1])
+            rows = survive(found.members, policy, found.contacts, found.roles)
+            golden = with_pins(rows, policy, found, pins)
+            yield _Made(asked, found.members.num_rows, golden, moved_pins(store, tenant, policy, found, pins))
 
 
 def _slices(ids: pa.Array, size: int) -> Iterator[pa.Array]:
@@ -146,11 +147,15 @@ def _slices(ids: pa.Array, size: int) -> Iterator[pa.Array]:
         yield ids.slice(start, size)
 
 
-def _scope(tenant: int, entity: str, ids: pa.Array, *, everything: bool) -> Scope:
-    """Ask for a span of ids where all of it is wanted: that needs no list of them in the store."""
-    if everything:
-        return Scope(tenant, entity, first=ids[0].as_py(), last=ids[-1].as_py())
-    return Scope(tenant, entity, ids=ids)
+def _scope(tenant: int, entity: str, read: pa.Array, ids: pa.Array, *, everything: bool) -> Scope:
+    """Ask for a span of ids where all of it is wanted: that needs no list of them in the store.
+
+    Very many that are all there are have no bounds, so that SQLite reads its tables in their own order.
+    """
+    if not everything:
+        return Scope(tenant, entity, ids=read)
+    span = Scope(tenant, entity, first=read[0].as_py(), last=read[-1].as_py())
+    return Scope(tenant, entity) if span.big and len(read) == len(ids) else span
 
 
 def _write(context: StageContext, lease: Lease, policy: Policy, golden: pa.Table, asked: pa.Array) -> _Done:

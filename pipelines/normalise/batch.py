@@ -160,6 +160,12 @@ def with_ids(entity: Entity, rows: pa.Table, own: Places, refs: Places) -> pa.Ta
     return pa.table(columns)
 
 
+def refers_to_itself(entity: Entity, rows: pa.Table) -> bool:
+    """Tell whether no row refers to another record than its own."""
+    columns = (rows.column(name) for name, term in entity.terms.items() if term.is_ref)
+    return all(column.null_count == len(column) or pc.max(column).as_py() == _ITSELF for column in columns)
+
+
 def _numbers(codes: pa.ChunkedArray, ids: Places, refs: Places) -> pa.Array:
     missing = codes.is_null().to_numpy()
     plain = codes.fill_null(_ITSELF).to_numpy()

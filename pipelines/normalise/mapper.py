@@ -18,18 +18,20 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from canonical_model import load_vocabulary
 from connectors.sdk.catalog import ConnectorFolder
 from connectors.sdk.errors import FixConnector, StopStream
 from connectors.sdk.mapping import BATCH, CompiledStream, MappedBatch, compile_stream
 from pipelines.landing import Landing
+from pipelines.normalise import parts
 from pipelines.normalise.batch import Origin, Ready, made_ready
 from pipelines.normalise.parts import Piece, in_rounds, read_piece, together
 from pipelines.normalise.rows import quarantine_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from canonical_model import Entity
@@ -81,11 +83,15 @@ class MapTask:
 
     def map_rows(self, batch: pa.Table) -> list[Made]:
         """Do all with these rows that needs no store."""
-        return [self._made(part) for part in in_rounds(batch)]
+        return [made for part in in_rounds(batch) for made in self._mapped(part)]
 
-    def _made(self, part: pa.Table) -> Made:
+    def _mapped(self, part: pa.Table) -> Iterator[Made]:
         mapped = self._compiled.run(part.select(BATCH.names), timezone=self.timezone, default_region=self.region)
         self._check(part, mapped)
+        for rows, account in cut(part, mapped, parts.BATCH_ROWS):
+            yield self._made(rows, account)
+
+    def _made(self, part: pa.Table, mapped: MappedBatch) -> Made:
         version = self.connector.mapping.version
         ready = made_ready(part, mapped.rows, self._entities, self.origin, version)
         bad = quarantine_rows(part, mapped.quarantine, self.origin.object, version)
@@ -100,6 +106,33 @@ class MapTask:
             where=str(self.connector.path / "mapping.yaml"),
             do="report this with the mapping: it is a fault of the compiler",
         )
+
+
+def cut(part: pa.Table, mapped: MappedBatch, most: int) -> Iterator[tuple[pa.Table, MappedBatch]]:
+    """Yield the records of a part, at most so many at a time, each with its share of what was mapped.
+
+    What is counted by path is said once, with the first of them.
+    """
+    if part.num_rows <= most:
+        yield part, mapped
+        return
+    for start in range(0, part.num_rows, most):
+        some = part.slice(start, most)
+        first, last = (some.column("ordinal")[place] for place in (0, -1))
+        bad = _between(mapped.quarantine, first, last)
+        account = replace(
+            mapped,
+            read=some.num_rows,
+            mapped=some.num_rows - bad.num_rows,
+            rows={name: _between(table, first, last) for name, table in mapped.rows.items()},
+            quarantine=bad,
+        )
+        yield some, account if start == 0 else replace(account, warnings={}, unmapped={}, ignored={})
+
+
+def _between(rows: pa.Table, first: pa.Scalar, last: pa.Scalar) -> pa.Table:
+    ordinals = rows.column("ordinal")
+    return rows.filter(pc.and_(pc.greater_equal(ordinals, first), pc.less_equal(ordinals, last)))
 
 
 class Mapper:

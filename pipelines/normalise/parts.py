@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pipelines.store.heads import CommittedSegment
 
 BATCH_ROWS: Final = 20_000
+"""So many records are written in one transaction, which keeps it short."""
+MAPPED_TOGETHER: Final = 2
+"""So many times as many are mapped at once: to plan a mapping's statements costs as much for few records as for many."""
 NOTHING: Final = SCHEMA.append(pa.field("segment_id", pa.int64())).append(pa.field("row_no", pa.int64())).empty_table()
 
 
@@ -42,13 +45,14 @@ class Batch(NamedTuple):
 def new_batches(segments: Sequence[CommittedSegment], watermark: int) -> Iterator[Batch]:
     """Yield what was committed after the watermark; a commit is never split over two watermarks."""
     waiting: list[Piece] = []
-    number, last = 0, watermark
+    number, last, most = 0, watermark, BATCH_ROWS
     for seq, committed in groupby(segments, key=lambda one: one.change_seq):
         landed = [piece_of(file, one.segment_id) for one in committed for file in one.files]
         size = sum(piece.rows for piece in landed)
-        if waiting and number + size > BATCH_ROWS:
+        if waiting and number + size > most:
             yield Batch(waiting, last)
             waiting, number = [], 0
+            most = min(most + BATCH_ROWS, BATCH_ROWS * MAPPED_TOGETHER)  # the first is small, for the writer to begin
         waiting = waiting + landed
         number, last = number + size, seq
     if last > watermark:

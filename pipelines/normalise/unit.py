@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,15 +23,24 @@ from pipelines.fuse import Fuse, reason_text
 from pipelines.landing import Landing
 from pipelines.normalise import parts
 from pipelines.normalise import rows as build
-from pipelines.normalise.batch import Origin, Places, Ready, made_ready, with_ids
+from pipelines.normalise.batch import Origin, Places, Ready, made_ready, refers_to_itself, with_ids
 from pipelines.normalise.mapper import WORTH_A_PROCESS, Made, Mapper, MapTask
 from pipelines.report import StageReport, imbalance
 from pipelines.store import Lease, WriteTransaction, heads, quarantine, reads, source_rows, tables
+from pipelines.store.sqlite_staged import RowFile
 
 _STAGE = "normalise"
 _PARTIES = ("person", "organization")
-_AHEAD = 2
+_NOBODY = np.empty(0, np.int64)
+_AHEAD = 1
 """How many batches may be mapped before they are written: so many are in memory."""
+
+
+class _Ahead(NamedTuple):
+    """What was done before a transaction: the ids of the part's records, and files of rows by entity."""
+
+    own: Places | None = None
+    files: Mapping[str, RowFile | None] = MappingProxyType({})
 
 
 class Unit:
@@ -53,10 +64,10 @@ class Unit:
             manifest = self.folder.manifest
             self.connection_id = reads.register_connection(tx, self.connection.name, manifest.name, manifest.major)
         try:
-            watermark = self.store.watermark(_STAGE, self._unit, tenant_id=self.context.tenant_id)
+            watermark = self._watermark(self._unit)
             segments = self._segments_after(watermark)
             self._consume(parts.new_batches(segments, watermark), sum(one.records for one in segments))
-            self._consume(*self._stale())
+            self._consume_stale(first=watermark == 0)
         except TooManyBad as error:
             return replace(self._report(), error=str(error), exit_code=error.exit_code)
         return self._report()
@@ -79,6 +90,22 @@ class Unit:
         return heads.segments_after(
             self.store, self.connection_id, self.stream, watermark, tenant_id=self.context.tenant_id
         )
+
+    def _consume_stale(self, *, first: bool) -> None:
+        """Read again what an older version of the mapping has read; to look for it takes a look at every head.
+
+        There is none where the stream was never read before, nor where the last run ended with this version.
+        """
+        version, unit = self.mapping.version, f"{self._unit}/mapping"
+        ended = self._watermark(unit) == version
+        if self.context.full or not (first or ended):
+            self._consume(*self._stale())
+        if not ended:
+            with self._write() as tx:
+                tx.set_watermark(_STAGE, unit, version)
+
+    def _watermark(self, unit: str) -> int:
+        return self.store.watermark(_STAGE, unit, tenant_id=self.context.tenant_id)
 
     def _stale(self) -> tuple[Iterator[parts.Batch], int]:
         """Return heads read by an older mapping version (all of them with ``full``), and how many they are."""
@@ -107,14 +134,31 @@ class Unit:
         done = made.result()
         for number, part in enumerate(done, 1):
             self._watch(part)
-            with self._write() as tx:
-                self._store(tx, part)
+            with self._ahead(part) as ahead, self._write() as tx:
+                self._store(tx, part, ahead)
                 if watermark is not None and number == len(done):
                     tx.set_watermark(_STAGE, self._unit, watermark)
         if watermark is not None and not done:
             with self._write() as tx:
                 tx.set_watermark(_STAGE, self._unit, watermark)
         self.context.progress(f"normalise {self._unit}: {self.counts['read']:,} read")
+
+    @contextmanager
+    def _ahead(self, part: Made) -> Iterator[_Ahead]:
+        """Do what needs no transaction before one is begun, where the part is large enough: it keeps others waiting."""
+        keys = part.told.column("source_key")
+        own = self.store.known_records(self.connection_id, self.object, keys, tenant_id=self.context.tenant_id)
+        if own is None:
+            yield _Ahead()
+            return
+        with ExitStack() as made:
+            files: dict[str, RowFile | None] = {}
+            for name, rows in part.ready.rows.items():
+                entity = self.store.vocabulary.entity(name)
+                if refers_to_itself(entity, rows):
+                    new = with_ids(entity, rows, own, _NOBODY)
+                    files[name] = made.enter_context(self.store.row_file(tables.metadata.tables[name], new))
+            yield _Ahead(own, files)
 
     def _watch(self, part: Made) -> None:
         """Raise TooManyBad before a part is written whose records go bad one after another."""
@@ -136,13 +180,16 @@ class Unit:
     def _origin(self) -> Origin:
         return Origin(self.connection_id, self.object, self._main_entity(), self._owners())
 
-    def _store(self, tx: WriteTransaction, part: Made) -> None:
+    def _store(self, tx: WriteTransaction, part: Made, ahead: _Ahead = _Ahead()) -> None:  # noqa: B008  frozen
         told, quarantined = part.told, part.mapped.quarantine
-        own = tx.intern(self._origin.own_refs(told.column("source_key"))).column("source_record_id")
+        if ahead.own is None:
+            own = tx.intern(self._origin.own_refs(told.column("source_key"))).column("source_record_id")
+        else:
+            own = pa.chunked_array([pa.array(ahead.own)])
         bad = pc.is_in(told.column("ordinal"), value_set=quarantined.column("ordinal").combine_chunks())
         good = told.append_column("source_record_id", own).filter(pc.invert(bad))
         self._store_deletes(tx, good)
-        self._store_rows(tx, good, own.to_numpy(), part.ready)
+        self._store_rows(tx, good, own.to_numpy(), part.ready, ahead.files)
         self._store_quarantine(tx, good, part.bad)
         source_rows.mark_mapped(tx, own, self.mapping.version)
         self._count(part.mapped)
@@ -151,7 +198,9 @@ class Unit:
             do = "report this with the mapping: it is a fault of the engine"
             raise Unaccounted("rows are not accounted for, so nothing was written", where=self._unit, why=fault, do=do)
 
-    def _store_rows(self, tx: WriteTransaction, good: pa.Table, own: Places, ready: Ready) -> None:
+    def _store_rows(
+        self, tx: WriteTransaction, good: pa.Table, own: Places, ready: Ready, files: Mapping[str, RowFile | None]
+    ) -> None:
         refs = tx.intern(ready.refs)
         for name, table in build.stub_contacts(refs).items():
             if table.num_rows:
@@ -165,7 +214,7 @@ class Unit:
             if self._is_timed(name):
                 current = source_rows.current_rows(tx, name, parents.column("source_record_id"))
                 new = build.with_term_times(entity, new, current)
-            counts = tx.replace_set(table, parents, new)
+            counts = tx.replace_set(table, parents, new, files.get(name))
             self.counts.update(
                 emitted=new.num_rows, written=counts.written, unchanged=counts.unchanged, retired=counts.retired
             )
@@ -183,10 +232,9 @@ class Unit:
     def _retire(self, tx: WriteTransaction, owners: pa.Table) -> int:
         """Leave nothing of what these records said current; returns how many rows were."""
         nothing = made_ready(parts.NOTHING, {}, self._entities(), self._origin, self.mapping.version)
-        nobody = np.empty(0, np.int64)
         retired = 0
         for name, rows in nothing.rows.items():
-            empty = with_ids(self.store.vocabulary.entity(name), rows, nobody, nobody)
+            empty = with_ids(self.store.vocabulary.entity(name), rows, _NOBODY, _NOBODY)
             retired += tx.replace_set(tables.metadata.tables[name], owners, empty).retired
         return retired
 

@@ -41,7 +41,10 @@ class Check:
         if self.name in _EITHER_WAY:
             ways = ((left[columns[0]], right[columns[1]]), (right[columns[0]], left[columns[1]]))
             return any(x is not None and y is not None and _EITHER_WAY[self.name](x, y, *numbers) for x, y in ways)
-        if self.name == "similar across":
+        if self.name == "changed places":
+            kept = (left[columns[2]], right[columns[2]])
+            if None not in kept and jaro_winkler(*kept) >= numbers[0]:
+                return False
             values = [left[columns[0]], right[columns[1]]]
         else:
             values = [row[column] for column in columns for row in (left, right)]
@@ -101,12 +104,15 @@ def _edits_sql(column: str, most: float) -> str:
     )
 
 
-def _date_edit_sql(c: str) -> str:
-    turned = (
+def _turned_sql(c: str) -> str:
+    return (
         f"left({c}_l, 4) = left({c}_r, 4) AND substr({c}_l, 5, 2) = substr({c}_r, 7, 2) "
         f"AND substr({c}_l, 7, 2) = substr({c}_r, 5, 2)"
     )
-    return f"({_edits_sql(c, 1)}) OR ({turned})"
+
+
+def _date_edit_sql(c: str) -> str:
+    return f"({_edits_sql(c, 1)}) OR ({_turned_sql(c)})"
 
 
 def _turned(left: str, right: str) -> bool:
@@ -169,8 +175,11 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
     "equal": (lambda c: f"{c}_l = {c}_r", lambda x, y: x == y),
     "swapped": (lambda c, o: f"{c}_l = {o}_r AND {o}_l = {c}_r", lambda x, y, u, v: x == v and u == y),
     "similar": (lambda c, limit: f"{similarity_sql(c)} >= {limit!r}", lambda x, y, limit: jaro_winkler(x, y) >= limit),
-    "similar across": (
-        lambda c, o, limit: f"{similarity_sql(c, o)} >= {limit!r}",
+    "changed places": (  # the third column is the one that would not be alike then
+        lambda c, o, kept, limit: (
+            f"CASE WHEN coalesce({similarity_sql(kept)} >= {limit!r}, false) THEN false "
+            f"ELSE {similarity_sql(c, o)} >= {limit!r} END"
+        ),
         lambda x, y, limit: jaro_winkler(x, y) >= limit,
     ),
     "short form": (
@@ -187,6 +196,7 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
     ),
     "edits": (_edits_sql, within_edits),
     "date edit": (_date_edit_sql, lambda x, y: within_edits(x, y, 1) or _turned(x, y)),
+    "date turned": (_turned_sql, _turned),
     "within ten years": (lambda c: _years_sql(c, _DECADE), lambda x, y: _years(x, y) <= _DECADE),
     "within a year": (lambda c: _years_sql(c, 1), lambda x, y: _years(x, y) <= 1),
     "shared": (lambda c: f"list_has_any({c}_l, {c}_r)", lambda x, y: bool(set(x) & set(y))),

@@ -175,10 +175,10 @@ def _resolve(
         model = _learn(con, entity, policy, features, beside)
     else:
         blocking.build_pairs(con, model.atoms, model.keys)
-        beside.keys(model)
         compiled = compile_model(model)
         prepare(con, compiled)
         _score(con, compiled)
+        beside.keys(model)
     labels = partition_of(con, model, policy, constraints.over(_ids(records)))
     return _resolution(con, records, model, policy, labels, constraints)
 
@@ -221,11 +221,11 @@ def _learn(
     if enough:
         model = _with_keys(con, model, rows)
     blocking.build_pairs(con, model.atoms, model.keys)
-    beside.keys(model)
     if not enough:
         model = _with_prior(con, model, rows)
     compiled = compile_model(model)
     _score(con, compiled)
+    beside.keys(model)  # what follows leaves a core free
     return _with_threshold(con, model, compiled)
 
 

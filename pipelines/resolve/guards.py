@@ -10,7 +10,8 @@ made of that name is still a common name. So a scored pair of people stands only
   are personal but for who shares what a household shares: brothers and sisters are born on days that look alike too;
 - a given name is missing: something personal agrees, or nothing that a household shares does; else the pair is not linked;
 - family names clearly differ: something personal agrees; else the pair is not linked;
-- names are alike: anything beyond the name agrees; else the pair is not linked.
+- names are alike: anything beyond the name agrees; else the pair is not linked. A birth year is nothing beyond the name where
+  the dates are known and differ by more than a typing error: of a common name many are born in one year.
 """
 
 from __future__ import annotations
@@ -152,10 +153,10 @@ def _family_alike(names: set[str]) -> tuple[Check, ...]:
 
 
 def _swapped(names: set[str]) -> list[Check]:
-    """Given and family name changed places, on one side at least."""
+    """Given and family name changed places, on one side at least; where the family names are alike they did not."""
     if "family" not in names:
         return []
-    return [check("similar across", a, b, _ALIKE) for a, b in (("given", "family"), ("family", "given"))]
+    return [check("changed places", a, b, "family", _ALIKE) for a, b in (("given", "family"), ("family", "given"))]
 
 
 def _personal(features: list[Feature], names: set[str]) -> list[Check]:
@@ -186,7 +187,7 @@ def _circumstances(features: list[Feature], telling: set[str]) -> list[Check]:
             if feature.kind == "email":
                 found.append(check("similar and equal", f"{column}_first", f"{column}_digits", 0.92))
         elif feature.kind == "date":
-            found.append(check("same start", column, 4))
+            found.append(check("date turned", column))
         elif feature.kind in ("street", "org", "place", "postcode"):
             found.append(check("similar", column, _NEAR))
         elif feature.kind in ("attribute", "middle") and column in telling:

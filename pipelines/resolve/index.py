@@ -217,14 +217,16 @@ class IndexWriter:
         """Write the buckets, a range of hashes at a time, so that memory is bounded."""
         ids = con.execute("SELECT source_record_id FROM match ORDER BY rid").fetchnumpy()["source_record_id"]
         ranges = min(bits, max(0, bits - BUCKETS_AT_ONCE.bit_length() + 1))
+        posting = f"SELECT key AS h, rid FROM keyed UNION ALL SELECT {VALUE_HASH}, rid FROM held"
+        if ranges:  # every value is hashed once, not once for each range
+            con.execute(
+                f"CREATE OR REPLACE TABLE posting AS SELECT h, rid, (h >> {_WORD - ranges})::USMALLINT AS part FROM ({posting})"
+            )
         for number in range(1 << ranges):
-            found = con.execute(
-                f"""SELECT h, rid FROM (SELECT key AS h, rid FROM keyed UNION ALL SELECT {VALUE_HASH}, rid FROM held)
-                WHERE h >> {_WORD - ranges} = {number}"""
-                if ranges
-                else f"SELECT key AS h, rid FROM keyed UNION ALL SELECT {VALUE_HASH}, rid FROM held"
-            ).fetchnumpy()
+            part = f"SELECT h, rid FROM posting WHERE part = {number}" if ranges else posting
+            found = con.execute(part).fetchnumpy()
             rows = bucket_rows(self.entity, np.asarray(found["h"]), np.asarray(ids)[np.asarray(found["rid"])], bits)
             for start in range(0, rows.num_rows, ROWS_PER_WRITE):
                 with self.writing() as tx:
                     tx.insert(tables.match_bucket, rows.slice(start, ROWS_PER_WRITE))
+        con.execute("DROP TABLE IF EXISTS posting")

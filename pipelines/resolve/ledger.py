@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipelines.resolve.ids import Assignment, Ints
     from pipelines.store import Lease, WriteTransaction
 
-ROWS_PER_WRITE = 20_000
+ROWS_PER_WRITE = 60_000
 _EVIDENCE_KEY = ("left_id", "right_id", "kind", "rule", "judgement", "weight", "model_id")
 _STATUS = {ids.MINTED: ids.ACTIVE, ids.REACTIVATED: ids.ACTIVE, ids.MERGED_INTO: ids.MERGED, ids.RETIRE: ids.RETIRED}
 

@@ -6,6 +6,9 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+
 from canonical_model import load_vocabulary
 from pipelines.resolve import sql
 from pipelines.resolve.engine import connect
@@ -16,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import duckdb
-    import pyarrow as pa
 
     from pipelines.resolve.rules import Policy
     from pipelines.store import Store
@@ -49,7 +51,7 @@ def read_match_table(
     try:
         with ThreadPoolExecutor(max_workers=2) as readers:
             for name, rows in zip(reads, readers.map(lambda read: read(), reads.values()), strict=True):
-                con.register(name, rows)
+                con.register(name, rows.append_column("n", pa.array(np.arange(rows.num_rows, dtype=np.int32))))
         return _aggregate(con, entity, terms)
     finally:
         con.close()
@@ -130,10 +132,7 @@ def _terms(entity: str, policy: Policy) -> list[str]:
 
 
 def _aggregate(con: duckdb.DuckDBPyConnection, entity: str, terms: list[str]) -> pa.Table:
-    con.execute(
-        """CREATE TEMP TABLE points AS
-        SELECT (row_number() OVER ())::INTEGER AS n, * EXCLUDE (valid_to) FROM point_rows WHERE valid_to IS NULL"""
-    )
+    con.execute("CREATE TEMP TABLE points AS SELECT * EXCLUDE (valid_to) FROM point_rows WHERE valid_to IS NULL")
     con.execute(
         f"""CREATE TEMP TABLE addresses AS SELECT {", ".join(map(sql.quote, ("party", *ADDRESS_TERMS)))}
         FROM points SEMI JOIN ({_FIRST_ADDRESSES}) USING (n)"""

@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from sqlalchemy import Connection, Table, text
 
+from pipelines.store import sqlite_staged
 from pipelines.store.arrow_in import stored_columns
 from pipelines.store.sqlite_rows import insert_rows, unless_known
+from pipelines.store.sqlite_staged import Attached, RowFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,6 +70,7 @@ class Bulk:
         self._connection = connection
         self._dialect = connection.dialect.name
         self._numbers = itertools.count(1)
+        self._files = Attached(connection.connection.driver_connection)
         self._same = "IS NOT DISTINCT FROM" if self._dialect == "postgresql" else "IS"
 
     def run(self, sql: str, **values: Any) -> int:
@@ -75,11 +78,11 @@ class Bulk:
         changed: int = self._connection.execute(text(sql), values).rowcount
         return changed
 
-    def fetch(self, sql: str) -> list[tuple[Any, ...]]:
+    def fetch(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return the rows of a statement as plain tuples: of many rows, a Row object each would cost most."""
         cursor = self._connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
         try:
-            cursor.execute(sql)
+            cursor.execute(sql, *([values] if values else []))
             found: list[tuple[Any, ...]] = cursor.fetchall()
         finally:
             cursor.close()
@@ -124,16 +127,43 @@ class Bulk:
     def insert(self, table: Table, rows: pa.Table) -> int:
         """Insert rows that are new.
 
-        Many go through a TEMP table on SQLite: a statement for each row would open the table's indexes for each row.
+        Many go through a file or a TEMP table on SQLite: a statement for each row would open the table's indexes for each
+        row.
         """
         if self._dialect != "sqlite" or len(rows) < _WORTH_A_STAGE:
             self._fill(f'"{table.name}"', stored_columns(rows, table, dialect=self._dialect))
+            return len(rows)
+        if len(rows) >= sqlite_staged.WORTH_A_FILE and self._insert_by_file(table, rows):
             return len(rows)
         stage = self.stage(rows, table)
         names = ", ".join(f'"{name}"' for name in stage.columns)
         self.run(f'INSERT INTO "{table.name}" ({names}) SELECT {names} FROM {stage.name}')
         self.drop(stage)
         return len(rows)
+
+    def _insert_by_file(self, table: Table, rows: pa.Table) -> bool:
+        """Insert rows by way of a file of their own, if there is room for one; tell whether there was."""
+        file = self._files.make(stored_columns(rows, table, dialect=self._dialect))
+        return file is not None and self.insert_file(table, file, {})
+
+    def insert_file(self, table: Table, file: RowFile, constants: dict[str, Any]) -> bool:
+        """Insert a file's rows with these values in further columns, if there is room; tell whether there was."""
+        found = self._files.select(file)
+        if found is None:
+            return False
+        names, select = found
+        target = ", ".join([*(f'"{name}"' for name in constants), *names])
+        values = "".join(f"?{number}, " for number in range(1, len(constants) + 1))
+        # not by text(), to which a colon in a shared value would be a parameter
+        self._connection.exec_driver_sql(
+            f'INSERT INTO "{table.name}" ({target}) {select.replace("SELECT ", f"SELECT {values}", 1)}',
+            tuple(constants.values()),
+        )
+        return True
+
+    def release(self) -> None:
+        """Give back what the transaction needed, now that it has ended."""
+        self._files.release()
 
     def insert_unless_known(self, table: Table, rows: pa.Table, key: Sequence[str]) -> int | None:
         """Insert rows by one statement without a stage, but for those whose ``key`` is there; return how many went in.

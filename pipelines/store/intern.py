@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +43,9 @@ def intern_refs(tx: WriteTransaction, bulk: Bulk, refs: pa.Table) -> pa.Table:
 
 def _known(tx: WriteTransaction, bulk: Bulk, refs: pa.Table) -> tuple[Ids, Flags]:
     """Return each reference's id, 0 where it has none yet, and whether it is a stub so far."""
+    if tx.dialect == "sqlite" and all(_is_shared(refs.column(name)) for name in REF[:2]):
+        connection_id, name = (refs.column(column)[0].as_py() for column in REF[:2])
+        return keyed(bulk, tx.tenant_id, connection_id, name, refs.column("source_key"))
     count = refs.num_rows
     numbered = refs.append_column("ordinal", pa.array(np.arange(count)))
     stage = bulk.stage(numbered, source_record, renamed={"ordinal": "source_record_id"})
@@ -56,6 +60,20 @@ def _known(tx: WriteTransaction, bulk: Bulk, refs: pa.Table) -> tuple[Ids, Flags
         ids[list(ordinals)] = numbers
         stubs[list(ordinals)] = flags
     return ids, stubs
+
+
+def keyed(bulk: Bulk, tenant_id: int, connection_id: str, name: str, keys: pa.ChunkedArray) -> tuple[Ids, Flags]:
+    """Do the same for the records of one object, on SQLite: keys go in and numbers come out as one value, not row by row."""
+    listed = msgspec.json.encode(keys.to_pylist()).decode()
+    sql = """SELECT json_group_array(coalesce(2 * t.source_record_id + t.is_stub, 0)) FROM json_each(?1) AS s
+             LEFT JOIN source_record AS t ON t.tenant_id = ?2 AND t.connection_id = ?3 AND t.object = ?4
+                 AND t.source_key = s.value"""
+    found = np.array(msgspec.json.decode(bulk.fetch(sql, listed, tenant_id, connection_id, name)[0][0]), np.int64)
+    return found >> 1, (found & 1).astype(np.bool_)
+
+
+def _is_shared(values: pa.ChunkedArray) -> bool:
+    return bool(values[0].is_valid and pc.all(pc.equal(values, values[0])).as_py())
 
 
 def _added(tx: WriteTransaction, refs: pa.Table) -> Ids:

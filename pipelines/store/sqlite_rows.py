@@ -36,7 +36,7 @@ class _Bound(NamedTuple):
 def insert_rows(driver: Any, target: str, stored: pa.Table) -> None:
     """Insert rows into a table, given as the quoted name, on the driver's open transaction."""
     for block in _blocks(stored):
-        differing, columns = _parted(block)
+        differing, columns = parted(block)
         whole = packed(differing, columns, target)
         if whole is not None:
             driver.execute(*whole)
@@ -57,10 +57,10 @@ def unless_known(target: str, stored: pa.Table, key: Sequence[str]) -> tuple[str
     """
     blocks = stored.combine_chunks().to_batches()
     clause = f" WHERE 1 ON CONFLICT ({', '.join(key)}) DO NOTHING"
-    return packed(*_parted(blocks[0]), target, clause) if len(blocks) == 1 else None
+    return packed(*parted(blocks[0]), target, clause) if len(blocks) == 1 else None
 
 
-def _parted(block: pa.RecordBatch) -> tuple[dict[str, pa.Array], dict[str, str]]:
+def parted(block: pa.RecordBatch) -> tuple[dict[str, pa.Array], dict[str, str]]:
     """Return the columns whose rows differ, and as SQL what the others hold in every row; of NULL alone nothing."""
     held = {name: _plain(block.column(name)) for name in block.schema.names if _holds(block.column(name))}
     shared = {name: sql for name, values in held.items() if (sql := _shared(values)) is not None}

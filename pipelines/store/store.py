@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import threading
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection, Engine, Executable, Row, select, update
@@ -10,11 +11,13 @@ from sqlalchemy.types import NullType
 
 from canonical_model import Vocabulary, load_vocabulary
 from connectors.sdk.errors import FixConfig
-from pipelines.store import arrow_out, migrate, tables
+from pipelines.store import arrow_out, migrate, sqlite_staged, tables
+from pipelines.store.arrow_in import stored_columns
 from pipelines.store.bulk import Bulk
 from pipelines.store.checkpoint import checkpoint
 from pipelines.store.engine import BUSY_TIMEOUT_S, begin_write, control_url, open_engine, sqlite_path, store_url
 from pipelines.store.failures import translated
+from pipelines.store.intern import keyed
 from pipelines.store.leases import Lease, acquire, check_fence, utc_now
 from pipelines.store.query import QueryResult, run_query
 from pipelines.store.transaction import WriteTransaction
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import pyarrow as pa
+    from sqlalchemy import Table
     from sqlalchemy.engine import URL
+
+    from pipelines.store.intern import Ids
+    from pipelines.store.sqlite_staged import RowFile
 
 
 class Store:
@@ -33,6 +40,7 @@ class Store:
 
     def __init__(self, url: URL, engine: Engine, control: Engine) -> None:
         self.url, self.engine, self.control = url, engine, control
+        self._turn = threading.Lock()
         self.dialect: str = engine.dialect.name
         self.vocabulary: Vocabulary = load_vocabulary()
 
@@ -95,17 +103,48 @@ class Store:
         """Return the lease of a scope (a context manager); while another live process holds it: AlreadyRunning."""
         return acquire(self.engine, self.control, scope, tenant_id=tenant_id, now=now)
 
+    def known_records(self, connection_id: str, name: str, keys: pa.ChunkedArray, *, tenant_id: int) -> Ids | None:
+        """Return the ids of many records of an object, which never change; ``None`` where one has none or is a stub so far.
+
+        Few are not worth being asked for outside a transaction, nor where transactions do not wait for each other.
+        """
+        if self.dialect != "sqlite" or len(keys) < sqlite_staged.WORTH_A_FILE:
+            return None
+        with self._reading() as connection:
+            ids, stubs = keyed(Bulk(connection), tenant_id, connection_id, name, keys)
+        return ids if ids.all() and not stubs.any() else None
+
+    @contextmanager
+    def row_file(self, table: Table, rows: pa.Table) -> Iterator[RowFile | None]:
+        """Offer rows for ``WriteTransaction.replace_set`` in the form that takes least time in a transaction.
+
+        ``None`` where the store, or so few rows, have no use for it.
+        """
+        if self.dialect != "sqlite" or rows.num_rows < sqlite_staged.WORTH_A_FILE:
+            yield None
+            return
+        with sqlite_staged.row_file(stored_columns(rows, table, dialect=self.dialect)) as file:
+            yield file
+
     @contextmanager
     def write(self, lease: Lease, *, cause: str, actor: str = "system") -> Iterator[WriteTransaction]:
         """Open a write transaction: all of it is committed at the end, or nothing.
 
         A lease that was taken over raises LeaseLost before anything is written.
         """
-        with translated(f"write of {lease.scope}"), begin_write(self.engine) as connection, connection.begin():
+        with (
+            translated(f"write of {lease.scope}"),
+            self._in_turn(),
+            begin_write(self.engine) as connection,
+            ExitStack() as after,
+            connection.begin(),
+        ):
             check_fence(connection, lease)
-            yield WriteTransaction(
+            tx = WriteTransaction(
                 connection, tenant_id=lease.tenant_id, actor=actor, cause=cause, now=lease.now, fence=lease.fence
             )
+            after.callback(tx.bulk.release)
+            yield tx
         checkpoint(self.engine)
 
     def rename_connection(self, old: str, new: str, *, tenant_id: int = 1) -> None:
@@ -128,6 +167,19 @@ class Store:
         where = (table.c.tenant_id == tenant_id, table.c.stage == stage, table.c.unit == unit)
         rows = self.read(select(table.c.watermark).where(*where))
         return int(rows[0][0]) if rows else 0
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Let this process's threads write one after another on SQLite, which itself makes them sleep and try again.
+
+        SQLite alone decides who may write: whoever has waited too long here is refused by it.
+        """
+        waits = self.dialect == "sqlite" and self._turn.acquire(timeout=BUSY_TIMEOUT_S)
+        try:
+            yield
+        finally:
+            if waits:
+                self._turn.release()
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CursorResult
 
+    from pipelines.store.sqlite_staged import RowFile
+
 _CHANGE = ("tenant_id", "change_seq", "known_from", "actor", "cause")
 
 
@@ -107,14 +109,18 @@ class WriteTransaction:
         with self._staged(keys.append_column("tenant_id", tenant), table) as stage:
             return self.bulk.delete(table, stage, keys.column_names, self.change_seq)
 
-    def replace_set(self, table: Table, parents: pa.Table, rows: pa.Table) -> Counts:
+    def replace_set(self, table: Table, parents: pa.Table, rows: pa.Table, file: RowFile | None = None) -> Counts:
         """Make ``rows`` all that the source records in ``parents`` say in this entity.
+
+        ``file`` may hold the same rows (see ``Store.row_file``): it is used where none of the records said anything yet.
 
         ``parents`` has ``source_record_id`` and, if known, ``deleted_at``: the vendor's time for what is gone (else
         this transaction's clock). Rows no longer emitted stay with ``deleted_at`` and are found by ``change_seq``.
         """
-        full = self._full(table, rows)
         known = self.bulk.with_rows(table, parents.column("source_record_id"), self.tenant_id)
+        if not len(known) and file is not None and self.bulk.insert_file(table, file, self.change(table)):
+            return Counts(written=file.rows)
+        full = self._full(table, rows)
         if len(known) == 0:
             return Counts(written=self.bulk.insert(table, full)) if rows.num_rows else Counts()
         is_known = pc.is_in(full.column("source_record_id"), value_set=known)

@@ -14,6 +14,8 @@ from pipelines.channels.policy import load_policy
 from pipelines.channels.signals import signals
 from tests.channels.hub import at
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 POLICY = load_policy()
 _POINT = {
     "entity_id": pa.int64(), "source_record_id": pa.int64(), "row_key": pa.string(), "kind": pa.string(), "network": pa.string(),

@@ -12,6 +12,8 @@ from pipelines.cli.app import app
 from pipelines.store import Store
 from tests.history.world import World, person
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = ("Ada", "Lovelace", "ada@engines.example")
 
 

@@ -25,7 +25,7 @@ from pipelines.extract.tokens import StoreTokens
 from pipelines.golden import stage as golden
 from pipelines.normalise import mapper, parts
 from pipelines.resolve import ledger
-from pipelines.store import Store, leases, tables
+from pipelines.store import Store, bulk, leases, sqlite_staged, tables
 from pipelines.store.connection_health import read_events
 from pipelines.store.digest import digest
 from pipelines.store.sealing import find_sealer
@@ -59,6 +59,7 @@ def warm() -> None:
             _small[name] = small
     segments.SEGMENT_RECORDS = SEGMENT_RECORDS
     parts.BATCH_ROWS = ledger.ROWS_PER_WRITE = golden.WRITE_ROWS = WRITE_ROWS
+    sqlite_staged.WORTH_A_FILE = bulk._WORTH_A_STAGE = WRITE_ROWS // 2  # kills meet both ways of inserting rows
     leases.HEARTBEAT_S = HEARTBEAT_S
     vars(mapper)["compile_stream"] = lambda mapping, stream, _: _compiled[mapping.connector, stream]
     vars(duckdb)["connect"] = partial(duckdb.connect, config={"threads": 1})  # a few records each: threads only cost

@@ -27,6 +27,7 @@ from pipelines.extract.tokens import StoreTokens
 from pipelines.landing import Landing
 from pipelines.store.bulk import Bulk
 from pipelines.store.leases import Lease
+from pipelines.store.sqlite_staged import Attached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,6 +211,14 @@ def _hook_sql(cross: Callable[..., None]) -> None:
             _note(cross, "bulk insert", name)
 
     _put(Bulk, "_fill", filled)
+    attach = Attached.select
+
+    def attached(self: Attached, file: Any) -> Any:
+        made = attach(self, file)
+        cross(_stage() if _stage() != "extract" else "commit", "after rows are staged")
+        return made
+
+    _put(Attached, "select", attached)
     _hook_commit(cross)
 
 

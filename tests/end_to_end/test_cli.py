@@ -19,6 +19,8 @@ from tests.end_to_end._simulator import vendors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ROOT = Path(__file__).parents[2]
 _STREAMS = {"hubspot": ["contacts", "owners"], "klaviyo": ["profiles"]}
 _PEOPLE_A = """source_key,given_name,family_name,email,phone

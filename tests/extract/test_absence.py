@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipelines.report import StageReport
     from pipelines.store import Store
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 _MARK = 'deleted: {path: gone, equals: "true"}'
 _TWICE = 'deleted: {path: gone, equals: "true", absence: twice}'
 _CONFIRM = 'deleted: {path: gone, equals: "true", absence: confirm, item: {path: "/people/{key}"}}'

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipelines.report import StageReport
     from pipelines.store import Store
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 FLOOR = deletes.FUSE_FLOOR
 UNIT = "toy/people"
 _LIVE = "SELECT count(*) FROM source_record WHERE deleted_at IS NULL AND object = 'person'"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipelines.report import StageReport
     from pipelines.store import Store
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 _NOTES = "path: /notes"
 _BELOW = 'path: "/people/{parent.pid}/notes"\n    parent: {stream: people, bind: {pid: id}}'
 _LIVE = "SELECT source_key FROM source_record WHERE deleted_at IS NULL AND object = 'note' ORDER BY source_key"

@@ -12,6 +12,7 @@ import pytest
 from connectors.sdk.errors import FixConfig
 from pipelines.golden import run, stage
 from pipelines.golden.explain import explain
+from pipelines.store.golden_reads import Scope
 from tests.golden.hub import TABLES, Hub
 
 
@@ -72,6 +73,23 @@ def test_an_entity_without_members_loses_its_golden_row_and_keeps_its_history(hu
     assert hub.counts()["removed"] == 1
     history = hub.store.read(TABLES["golden_person_version"].select())
     assert [(row.entity_id, row.full_name) for row in history] == [(2, "Bob")]
+
+
+def test_rows_read_in_the_order_of_the_tables_give_the_same_golden_rows(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.role("desk/1", "employee")
+    hub.counts()
+    monkeypatch.setattr("pipelines.store.golden_reads.BIG_RESULT", 0)
+    monkeypatch.setattr(stage, "SPAN_ENTITIES", 1)
+    asked: list[Scope] = []
+    read = stage.read_candidates
+    monkeypatch.setattr(
+        stage, "read_candidates", lambda store, scope, *rest: (asked.append(scope), read(store, scope, *rest))[1]
+    )
+
+    assert hub.counts(full=True) == {"read": 3, "entities": 2, "written": 0, "unchanged": 2, "removed": 0}
+    assert [(scope.ids, scope.first, scope.last) for scope in asked] == [(None, None, None)]
 
 
 def test_incremental_runs_give_what_a_full_run_gives(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

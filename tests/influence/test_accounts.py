@@ -12,6 +12,8 @@ from pipelines.influence.health import health
 from pipelines.store import Store
 from tests.influence.hub import Hub, day, parties
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 NOW = day("2026-06-01")
 
 

@@ -8,6 +8,8 @@ from pipelines.influence.owner import Nearest, nearest_owner
 from pipelines.store import Store
 from tests.influence.hub import Hub, day, parties
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA, ENGINES, HOLDING, OWNER, STAND_IN, SECOND, TEAM, BOSS, OTHER = 1, 10, 11, 2, 3, 4, 5, 6, 7
 
 

@@ -9,6 +9,8 @@ from pipelines.store import Store
 from pipelines.store.influence_queries import fact_sums
 from tests.influence.hub import Hub, day, parties
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 
 @pytest.fixture
 def hub(store: Store) -> Hub:

@@ -11,10 +11,10 @@ import pytest
 from connectors.sdk.errors import StopStream
 from connectors.sdk.mapping import MappingError
 from pipelines import extract, normalise
-from pipelines.normalise import unit
+from pipelines.normalise import parts, unit
 from pipelines.normalise.batch import Origin
 from pipelines.normalise.mapper import Mapper, MapTask
-from pipelines.store import Store, digest
+from pipelines.store import Store, digest, sqlite_staged
 from tests._hub import MAPPING, Hub, make_hub
 
 pytestmark = pytest.mark.slow  # each starts a process
@@ -52,6 +52,44 @@ def test_another_process_maps_to_the_same_store_and_gives_the_same_account(
 
     assert there.counts["quarantined"] == 1
     assert (there.counts, there.details) == (here.counts, here.details)
+    assert digest(hub.store) == digest(twin.store)
+
+
+def test_records_mapped_together_and_written_in_parts_give_the_same_store_and_account(
+    hub: Hub, twin: Hub, monkeypatch: pytest.MonkeyPatch
+):
+    records = [{**record, "id": f"{number}-{record['id']}"} for number in range(3) for record in RECORDS]
+    whole = _sync(twin, monkeypatch, records)
+    written = []
+    store_part = unit.Unit._store
+    monkeypatch.setattr(
+        unit.Unit, "_store", lambda *given: (written.append(given[2].told.num_rows), store_part(*given))[1]
+    )
+    monkeypatch.setattr(parts, "BATCH_ROWS", 4)
+    cut = _sync(hub, monkeypatch, records)
+
+    assert max(written) <= 4 < sum(written)
+    assert (cut.counts, cut.details) == (whole.counts, whole.details)
+    assert digest(hub.store) == digest(twin.store)
+
+
+def test_what_is_prepared_before_a_transaction_gives_the_same_store(
+    hub: Hub, twin: Hub, monkeypatch: pytest.MonkeyPatch
+):
+    notes = [{"id": 9, "about": 1, "text": "hello", "updated": "2026-01-05T00:00:00Z"}]
+    changed = [{**RECORDS[0], "first": "Ada Augusta", "updated": "2026-03-01T00:00:00Z"}, RECORDS[1]]
+
+    def live(one: Hub) -> list[Any]:
+        reports = [_sync(one, monkeypatch, RECORDS), _sync(one, monkeypatch, changed)]
+        one.vendor.pages = [one.page(notes, stream="notes")]
+        extract.run(one.context("notes"))
+        return [(report.counts, report.details) for report in (*reports, normalise.run(one.context("notes")))]
+
+    plain = live(twin)
+    monkeypatch.setattr(sqlite_staged, "WORTH_A_FILE", 1)
+    monkeypatch.setattr("pipelines.store.bulk._WORTH_A_STAGE", 1)
+
+    assert live(hub) == plain
     assert digest(hub.store) == digest(twin.store)
 
 

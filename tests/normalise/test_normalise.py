@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pipelines import extract, normalise
+from pipelines.normalise import parts, unit
+from pipelines.store import heads
 from tests._hub import MAPPING, Hub
 
 ADA = {"id": 1, "first": "Ada", "last": "Byron", "email": "Ada@Example.org", "updated": "2026-01-01T00:00:00Z"}
@@ -154,3 +158,45 @@ def test_two_versions_of_one_record_in_one_batch_both_count_and_the_later_one_is
 
     assert (report.counts["read"], _people(hub)[0]["given_name"]) == (2, "Augusta")
     assert _rows(hub, "person_version")[0]["given_name"] == "Ada"
+
+
+def test_heads_are_looked_through_only_when_the_mapping_has_another_version_than_at_the_last_end(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+):
+    looked = []
+    stale_heads = heads.stale_heads
+    monkeypatch.setattr(
+        heads, "stale_heads", lambda *given, **named: (looked.append(1), stale_heads(*given, **named))[1]
+    )
+
+    _sync(hub, ADA)
+    _sync(hub, {**ADA, "id": 2})
+    assert looked == []
+    hub.remap(MAPPING.replace("version: 1", "version: 2"))
+    assert normalise.run(hub.context()).counts["read"] == 2
+    assert normalise.run(hub.context()).counts["read"] == 0
+    assert len(looked) == 1
+    assert normalise.run(hub.context(full=True)).counts["read"] == 2
+
+
+def test_a_first_run_that_broke_off_leaves_no_head_to_an_older_mapping(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    for record in (ADA, {**ADA, "id": 2}):
+        hub.vendor.pages = [hub.page([record])]
+        extract.run(hub.context())
+    monkeypatch.setattr(parts, "BATCH_ROWS", 1)
+    store_part = unit.Unit._store
+
+    def breaks_off(self: unit.Unit, *given: Any) -> None:
+        if self.counts["read"]:
+            raise KeyboardInterrupt
+        store_part(self, *given)
+
+    monkeypatch.setattr(unit.Unit, "_store", breaks_off)
+    with pytest.raises(KeyboardInterrupt):
+        normalise.run(hub.context())
+    monkeypatch.setattr(unit.Unit, "_store", store_part)
+    hub.remap(MAPPING.replace("version: 1", "version: 2").replace("given_name: first", "given_name: last"))
+    normalise.run(hub.context())
+
+    assert [row["given_name"] for row in _people(hub)] == ["Byron", "Byron"]
+    assert {row["mapping_version"] for row in _rows(hub, "raw_head")} == {2}

@@ -15,9 +15,9 @@ from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
 WORDS = pa.list_(pa.string())
 SCHEMA = pa.schema([("x", pa.string()), ("y", pa.string()), ("date", pa.string()), ("words", WORDS), ("own", WORDS)])
 CASES = [
-    check("equal", "x"), check("swapped", "x", "y"), check("similar", "x", 0.85), check("similar across", "x", "y", 0.8),
+    check("equal", "x"), check("swapped", "x", "y"), check("similar", "x", 0.85), check("changed places", "x", "y", "y", 0.8),
     check("short form", "x", 0.84), check("same start", "x", 2), check("same end", "x", 3), check("edits", "x", 1),
-    check("edits", "x", 2), check("date edit", "date"), check("within ten years", "date"), check("shared", "words"),
+    check("edits", "x", 2), check("date edit", "date"), check("date turned", "date"), check("within ten years", "date"), check("shared", "words"),
     check("shared, one's own", "words", "own"), check("similar and equal", "x", "y", 0.75), check("mistyped", "x", "y", 2),
     check("most words", "words", 80), check("most words", "words", 50), check("words of the shorter", "words", 50),
     check("contained", "words"), check("known as", "words"), check("moved", "x", "y", 0.88), check("within a year", "date"),

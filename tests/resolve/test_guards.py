@@ -149,3 +149,19 @@ def test_names_of_the_same_letters_are_two_people_in_one_home_or_of_another_birt
     assert _weight({"given": "elif", **FAMILY}, {"given": "leif", **FAMILY}) == REFUSED
     assert _weight(one, {**other, "birth_date": "19401104"}) == SCORE
     assert _weight({**one, "given": "viktoria"}, {**other, "given": "viktorja"}) == SCORE
+
+
+def test_a_given_name_that_looks_like_the_family_name_is_not_a_name_that_changed_places():
+    assert (
+        _weight({**FAMILY, "family": "hago", "given": "hugo"}, {**FAMILY, "family": "hago", "given": "karima"})
+        == REFUSED
+    )
+    assert (
+        _weight({**FAMILY, "family": None, "given": "hago"}, {**FAMILY, "family": "hago", "given": "karima"}) == SCORE
+    )
+
+
+def test_a_birth_year_makes_nobody_of_a_common_name_one_person():
+    one = {"given": "ines", "family": "jerne", "birth_date": "19491206"}
+    assert _weight(one, {**one, "birth_date": "19490317"}) == DOUBTFUL
+    assert _weight(one, {**one, "birth_date": "19490612"}) == SCORE

@@ -16,6 +16,8 @@ from pipelines.store import Store, household_reads
 from pipelines.store.digest import digest
 from pipelines.store.tables import golden_contact_point, id_event, metadata
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 PERSON = metadata.tables["golden_person"]
 HOME, OTHER = "12 High Street", "3 Mill Lane"
 

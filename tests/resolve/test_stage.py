@@ -16,6 +16,8 @@ from pipelines.report import StageReport
 from pipelines.resolve import run
 from pipelines.store import Store, tables
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 NOW = datetime(2026, 11, 22, 8, tzinfo=UTC)
 T = tables.metadata.tables
 ADA = {"given_name": "Ada", "family_name": "Lovelace", "email": "ada@engines.example"}

@@ -14,6 +14,8 @@ from pipelines.store import tables
 from tests.resolve.test_stage import land
 from tests.steward.conftest import ADA, BOB, CAT, Desk
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 T = tables.metadata.tables
 
 

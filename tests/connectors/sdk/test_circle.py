@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from array import array
 from datetime import UTC, datetime
 
-from connectors.sdk.circle import Rounds
+from connectors.sdk.circle import Rounds, _Index
 from connectors.sdk.progress import Progress
 from connectors.sdk.protocols import ReadKind
 
@@ -58,3 +60,19 @@ def test_the_next_process_knows_the_first_pages_and_the_last() -> None:
         True,
     ]
     assert resumed.kept == rounds.kept
+
+
+def test_what_a_read_remembers_of_its_pages_is_found_again_however_many_there_are() -> None:
+    numbers = random.Random(3)
+    keys = array("Q")
+    index = _Index(keys)
+    known: dict[int, int] = {}
+    for _ in range(5_000):
+        key = numbers.choice((numbers.getrandbits(64), numbers.randrange(200) << 32))  # some collide
+        assert index.find(key) == known.get(key)
+        if key not in known:
+            keys.append(key)
+            known[key] = len(keys) - 1
+            index.put(key, known[key])
+
+    assert all(index.find(key) == number for key, number in known.items())

@@ -1,0 +1,88 @@
+"""Many rows at a time into a SQLite session, by way of a file of their own: no value of them becomes a Python object.
+
+ADBC writes Arrow columns into a new SQLite file without Python's lock, some 60 ns a value, before or within a transaction;
+the session attaches the file, and one statement reads it. ADBC brings a SQLite library of its own, and two libraries at
+work on one file in one process lose commits: a file is finished and closed by the one before the other opens it, and is
+only read from then on.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from adbc_driver_sqlite import dbapi
+
+from pipelines.store.sqlite_rows import parted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WORTH_A_FILE = 4_000
+"""From so many rows on a file is cheaper than binding them."""
+_AT_MOST = 8  # SQLite attaches ten files as it comes
+_TABLE = "given"
+_UNSAFE = ("journal_mode=OFF", "synchronous=OFF")  # after a crash nobody reads the file
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file of rows as the store holds them: how many, which columns it has, and as SQL what all rows share."""
+
+    path: Path
+    rows: int
+    names: tuple[str, ...]
+    shared: dict[str, str]
+
+
+@contextmanager
+def row_file(stored: pa.Table) -> Iterator[RowFile | None]:
+    """Offer stored columns as a file; ``None`` where all rows are the same, which need none."""
+    differing, shared = parted(stored.combine_chunks().to_batches()[0]) if stored.num_rows else ({}, {})
+    if not differing:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="unisono-stage-") as folder:
+        path = Path(folder) / "rows.db"
+        with dbapi.connect(f"file:{path}", autocommit=True) as connection, connection.cursor() as cursor:
+            for pragma in _UNSAFE:
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.adbc_ingest(_TABLE, pa.table(differing), mode="create")
+        yield RowFile(path, stored.num_rows, tuple(differing), shared)
+
+
+class Attached:
+    """The files attached to one session; they are given back when its transaction has ended."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._names: list[str] = []
+        self._made = ExitStack()
+
+    def make(self, stored: pa.Table) -> RowFile | None:
+        """Write stored columns to a file that is removed with the others; ``None`` if there is no use or no room for it."""
+        return self._made.enter_context(row_file(stored)) if len(self._names) < _AT_MOST else None
+
+    def select(self, file: RowFile) -> tuple[list[str], str] | None:
+        """Return the columns of a file's rows and the SELECT of them, in their order; ``None`` if there is no room for it."""
+        if len(self._names) >= _AT_MOST:
+            return None
+        name = f"staged_{len(self._names)}"
+        self._driver.execute(f"ATTACH ? AS {name}", (str(file.path),))
+        self._names.append(name)
+        with suppress(OSError):  # what is open lives on, where the system allows that; a killed process leaves no file
+            file.path.unlink()
+        columns = {f'"{column}"': f'"{column}"' for column in file.names}
+        columns |= {f'"{column}"': sql for column, sql in file.shared.items()}
+        return list(columns), f"SELECT {', '.join(columns.values())} FROM {name}.{_TABLE}"
+
+    def release(self) -> None:
+        """Detach and remove the files; no transaction may be open."""
+        for name in self._names:
+            self._driver.execute(f"DETACH {name}")
+        self._names.clear()
+        self._made.close()
