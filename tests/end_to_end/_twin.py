@@ -117,7 +117,7 @@ def running(*options: str, vendors: tuple[str, ...] = VENDORS) -> Iterator[Twin]
         greeting = process.stdout.readline()
         yield Twin(next(word for word in greeting.split() if word.startswith("http://")))
     finally:
-        process.kill()  # it keeps nothing, and whoever starts the tests may have SIGTERM ignored
+        process.terminate()
         process.communicate(timeout=10)
 
 
