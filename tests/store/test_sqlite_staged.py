@@ -95,16 +95,16 @@ def test_more_inserts_than_files_can_be_attached_all_go_in(sqlite_store: Store) 
 
 
 def test_a_file_made_ahead_that_finds_no_room_is_not_needed(sqlite_store: Store) -> None:
-    ids = intern(sqlite_store, *map(str, range(20)))
+    ids = intern(sqlite_store, *map(str, range(40)))
 
     with writing(sqlite_store) as tx:
-        for start in range(0, 20, 2):
+        for start in range(0, 40, 2):
             some = ids[start : start + 2]
             rows = people(some, [f"{start}", f"{start + 1}"])
             with sqlite_store.row_file(PERSON, rows) as file:
                 assert tx.replace_set(PERSON, pa.table({"source_record_id": some}), rows, file) == Counts(written=2)
 
-    assert len(sqlite_store.read(select(PERSON.c.full_name))) == 20
+    assert len(sqlite_store.read(select(PERSON.c.full_name))) == 40
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])
