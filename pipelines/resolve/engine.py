@@ -170,14 +170,17 @@ def _resolve(
     deterministic.build_values(con, features, policy)
     finish_norm(con, features, policy)
     deterministic.build_links(con, policy)
-    if _keyed(con, policy, model):
-        beside.records(features)
+    keyed = _keyed(con, policy, model)
     if model is None:
+        if keyed:
+            beside.records(features)
         model = _learn(con, entity, policy, features, beside)
     else:
         blocking.build_pairs(con, model.atoms, model.keys)
         compiled = compile_model(model)
         prepare(con, compiled)
+        if keyed:  # not beside the pairs: both need most of the memory
+            beside.records(features)
         _score(con, compiled)
         beside.keys(model)
     labels = partition_of(con, model, policy, constraints.over(_ids(records)))

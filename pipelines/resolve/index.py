@@ -48,6 +48,7 @@ POSTING_BYTES = 16
 ROWS_PER_WRITE = 20_000
 _WORD = 64
 BLOCKS_PER_WRITE = 2_000
+BLOCKS_AT_ONCE = 4_000
 BUCKETS_AT_ONCE = 1 << 14
 VALUE_HASH = "hash('value', kind, value)"
 _FLAGS = ("is_stub", "employee")
@@ -81,14 +82,15 @@ def _kind(name: str, lists: set[str]) -> pa.DataType:
     return pa.bool_() if name in _FLAGS else pa.list_(pa.string()) if name in lists else pa.string()
 
 
-def rows_sql(features: tuple[Feature, ...]) -> str:
-    """Select rid, features and held of every record of ``norm``, as JSON."""
+def rows_sql(features: tuple[Feature, ...], among: str | None = None) -> str:
+    """Select rid, features and held of every record of ``norm``, or of those that the table ``among`` has, as JSON."""
     kinds = " ".join(f"WHEN '{kind}' THEN '{number}'" for number, kind in enumerate(KINDS))
     columns = ", ".join(sql.quote(name) for name in line_schema(features).names)
+    norm, held = (f"(FROM {name} SEMI JOIN {among} USING (rid))" if among else name for name in ("norm", "held"))
     return f"""SELECT n.rid, json_array({columns})::VARCHAR AS features, coalesce(h.held, '[]') AS held
-        FROM norm n LEFT JOIN (
+        FROM {norm} n LEFT JOIN (
             SELECT rid, to_json(list_sort(list(CASE kind {kinds} END || verified::INTEGER || value)))::VARCHAR AS held
-            FROM held GROUP BY rid) h ON h.rid = n.rid"""
+            FROM {held} GROUP BY rid) h ON h.rid = n.rid"""
 
 
 def load_rows(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], lines: Sequence[Line]) -> None:
@@ -202,16 +204,23 @@ class IndexWriter:
         return count, max(0, math.ceil(math.log2(max(postings, 1) / PER_BUCKET)))
 
     def _write_blocks(self, con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
-        """Write the records' lines; inside a block they stand as they come."""
-        found = con.execute(
-            f"""SELECT source_record_id >> {BLOCK_BITS} AS block, string_agg('[' || source_record_id || ','
-            || to_json(source_ref) || ',' || features || ',' || held || ']\n', '') AS lines
-            FROM ({rows_sql(features)}) JOIN match USING (rid) GROUP BY block"""
-        ).to_arrow_reader(BLOCKS_PER_WRITE)
-        for batch in found:
-            rows = {"entity": pa.repeat(pa.scalar(self.entity), batch.num_rows), "block": batch["block"]}
-            with self.writing() as tx:
-                tx.insert(tables.match_block, pa.table({**rows, "lines": packed(batch["lines"])}))
+        """Write the records' lines, a range of blocks at a time to bound memory; in a block they stand as they come."""
+        last = con.execute(f"SELECT coalesce(max(source_record_id), -1) >> {BLOCK_BITS} FROM match").fetchone()
+        for first in range(0, (last or (-1,))[0] + 1, BLOCKS_AT_ONCE):
+            here = f"source_record_id >> {BLOCK_BITS} BETWEEN {first} AND {first + BLOCKS_AT_ONCE - 1}"
+            con.execute(
+                f"CREATE OR REPLACE TABLE placed AS SELECT rid, source_record_id, source_ref FROM match WHERE {here}"
+            )
+            found = con.execute(
+                f"""SELECT source_record_id >> {BLOCK_BITS} AS block, string_agg('[' || source_record_id || ','
+                || to_json(source_ref) || ',' || features || ',' || held || ']\n', '') AS lines
+                FROM ({rows_sql(features, "placed")}) JOIN placed USING (rid) GROUP BY block"""
+            ).to_arrow_reader(BLOCKS_PER_WRITE)
+            for batch in found:
+                rows = {"entity": pa.repeat(pa.scalar(self.entity), batch.num_rows), "block": batch["block"]}
+                with self.writing() as tx:
+                    tx.insert(tables.match_block, pa.table({**rows, "lines": packed(batch["lines"])}))
+        con.execute("DROP TABLE IF EXISTS placed")
 
     def _write_postings(self, con: duckdb.DuckDBPyConnection, bits: int) -> None:
         """Write the buckets, a range of hashes at a time, so that memory is bounded."""

@@ -47,6 +47,23 @@ def test_a_failure_beside_the_resolution_is_raised_by_it(step: str) -> None:
         resolve_table(strangers(70, "emails"), "person", policy, meanwhile=_Work(step))
 
 
+def test_under_a_stored_model_nothing_is_begun_beside_the_search_for_pairs() -> None:
+    """Both need most of the memory: of a million records one of them would not get it."""
+    records, policy = strangers(70, "emails"), replace(load_policy(), training_rows=50)
+    model = resolve_table(records, "person", policy).model
+
+    class _Late(_Work):
+        def records(self, con: Any, features: Any) -> None:
+            super().records(con, features)
+            self._look(con, "blocked", "keyed")
+
+    work = _Late()
+    resolve_table(records, "person", policy, model, meanwhile=work)
+
+    assert work.seen["records"] == records.num_rows
+    assert work.seen["blocked"] == work.seen["keys"] > 0
+
+
 def test_of_few_records_no_index_is_begun() -> None:
     work = _Work()
 

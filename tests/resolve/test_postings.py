@@ -1,4 +1,4 @@
-"""The postings of the match index are the same, however many ranges of hashes they are written in."""
+"""Postings and lines of the match index are the same, however many ranges they are written in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.resolve import index
+from pipelines.resolve.features import Feature
 from pipelines.resolve.index import IndexWriter, postings_of
+from pipelines.store.match_blocks import Line, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,3 +62,41 @@ def test_postings_written_in_ranges_are_those_written_at_once(monkeypatch: pytes
     assert sum(len(pairs) for pairs in _pairs(one).values()) == 360
     names = {row[0] for row in con.execute("SHOW TABLES").fetchall()}
     assert names == {"match", "norm", "keyed", "held"}
+
+
+def test_lines_written_in_ranges_are_those_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    con = duckdb.connect()
+    con.execute(
+        "CREATE TABLE match AS SELECT r::INTEGER AS rid, 7 * (999 - r) AS source_record_id, 'r' || r AS source_ref FROM range(1000) t(r)"
+    )
+    con.execute(
+        "CREATE TABLE norm AS SELECT rid, false AS is_stub, rid % 3 = 0 AS employee, 'n' || rid AS given FROM match"
+    )
+    con.execute(
+        "CREATE TABLE held AS SELECT 'email' AS kind, 'v' || r AS value, true AS verified, (r % 500)::INTEGER AS rid FROM range(900) t(r)"
+    )
+
+    one, several = (_lines(con, monkeypatch, at_once) for at_once in (4_000, 16))
+
+    assert len(several.parts) > len(one.parts) == 1
+    assert _records(several) == _records(one)
+    assert [line.record for line in _records(one)] == [7 * r for r in range(1000)]
+    assert _records(one)[0] == Line(0, "r999", [False, True, "n999"], [])
+    assert _records(one)[-1] == Line(6993, "r0", [False, True, "n0"], ["01v0", "01v500"])
+    names = {row[0] for row in con.execute("SHOW TABLES").fetchall()}
+    assert names == {"match", "norm", "held"}
+
+
+def _lines(con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, at_once: int) -> _Written:
+    monkeypatch.setattr(index, "BLOCKS_AT_ONCE", at_once)
+    monkeypatch.setattr(index.match_index, "set_state", lambda *_: None)
+    monkeypatch.setattr(index.match_index, "clear", lambda *_: None)
+    written = _Written()
+    IndexWriter("person", written.writing).write_lines(con, (Feature("given", "given", "given"),))
+    return written
+
+
+def _records(written: _Written) -> list[Line]:
+    rows = [row for part in written.parts for row in part.to_pylist()]
+    assert len({row["block"] for row in rows}) == len(rows)  # no block comes in two ranges
+    return sorted(line for row in rows for line in lines_of(row["lines"]))
