@@ -2,8 +2,8 @@
 
 dlt's own session follows a next-link to any host and sends the credentials along; it cuts a Retry-After at 300 s. Here
 a foreign origin stops the stream before anything is sent, redirects included, and so does a name that leads to a private
-network; a wait longer than the connection's ``patience_s`` ends the run as VendorBusy with the instant after which
-Dagster runs the stream again.
+network; an answer has a largest size and a longest time; a wait longer than the connection's ``patience_s`` ends the run
+as VendorBusy with the instant after which Dagster runs the stream again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dlt.sources.helpers.requests.session import Session
 from connectors.sdk.errors import FixConfig, RetryLater, StopStream
 from connectors.sdk.guard import ForbiddenAddress, Guard
 from connectors.sdk.retry import ATTEMPTS, PATIENCE, VendorBusy, is_transient, retry_after
-from pipelines.dlt_bridge.pinned import PinnedAdapter
+from pipelines.dlt_bridge.bounded import BoundedAdapter
 
 _FIRST_WAIT: Final = 0.5
 _BROKEN: Final = (
@@ -49,7 +49,7 @@ class GuardedSession(Session):
     def __init__(self, origins: Sequence[str], *, patience: float = PATIENCE, allow_private: bool = False) -> None:
         super().__init__(raise_for_status=False)
         own = urlsplit(origin(origins[0]))
-        adapter = PinnedAdapter(Guard.of(own.hostname or "", own.port or 0, allow_private=allow_private))
+        adapter = BoundedAdapter(Guard.of(own.hostname or "", own.port or 0, allow_private=allow_private))
         for scheme in ("http://", "https://"):
             self.mount(scheme, adapter)
         self._origins = frozenset(map(origin, origins))
