@@ -72,6 +72,8 @@ def golden_preferences(stated: Stated, signals: pa.Table, policy: Policy, entity
     """
     answers, said = _answers(signals), _said(stated.said)
     numbers = list(answers.keys() | said.keys())
+    if not numbers:
+        return _silent(stated.golden.sort_by("entity_id"), policy, entity)
     told = pc.is_in(stated.golden.column("entity_id"), pa.array(numbers, pa.int64()))
     golden = {row["entity_id"]: row for row in stated.golden.filter(told).to_pylist()}
     rows = [_row(golden.get(number, {}), answers.get(number, []), said.get(number, []), policy) for number in numbers]

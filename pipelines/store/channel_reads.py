@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import and_, false, func, literal, null, or_, select, text, union, union_all
+from sqlalchemy import and_, exists, false, func, literal, null, or_, select, text, union, union_all
 
 from pipelines.store import golden_reads
 from pipelines.store.retractions import left_out, moved
@@ -65,13 +65,12 @@ def moved_points(store: Store, scope: Scope) -> pa.Table:
 def stated(store: Store, scope: Scope) -> pa.Table:
     """Return what golden people say of themselves: entity_id, language, time_zone; only those who say anything."""
     golden = metadata.tables[f"golden_{scope.entity}"]
-    mine = golden.c.tenant_id == crosswalk.c.tenant_id, golden.c.entity_id == crosswalk.c.entity_id
     columns = [golden.c[name] if name in golden.c else null().label(name) for name in ("language", "time_zone")]
-    statement = select(golden.c.entity_id, *columns).distinct().select_from(crosswalk.join(golden, and_(*mine)))
     told = [golden.c[name].is_not(None) for name in ("language", "time_zone") if name in golden.c]
-    if not told:
-        return store.read_arrow(statement.where(golden.c.entity_id.is_(None)))
-    return store.read_arrow(statement.where(*scope.where(), or_(*told)), ids=scope.ids)
+    same = crosswalk.c.tenant_id == golden.c.tenant_id, crosswalk.c.entity_id == golden.c.entity_id
+    linked = exists().where(*same, crosswalk.c.entity == scope.entity)
+    mine = golden.c.tenant_id == scope.tenant_id, *_within(golden, scope), linked
+    return store.read_arrow(select(golden.c.entity_id, *columns).where(*mine, or_(false(), *told)), ids=scope.ids)
 
 
 def statements(store: Store, scope: Scope) -> pa.Table:
