@@ -110,6 +110,8 @@ def _meaning(term: Term) -> str:
     parts = [term.brief]
     if term.values:
         parts.append(f"One of {', '.join(f'`{value}`' for value in term.values)}.")
+    if term.bounds:
+        parts.append(f"{term.bounds.capitalize()}.")
     if term.currency:
         parts.append(f"Currency: `{term.currency}`.")
     if term.default:

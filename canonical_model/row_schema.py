@@ -38,6 +38,7 @@ _TYPES: Mapping[str, dict[str, Any]] = {
     "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
     "country": {"type": "string", "pattern": "^[A-Z]{2}$"},
     "date": {"type": "string", "pattern": f"^{_DAY}$"},
+    "time": {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d$"},
     "instant": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"},
     "json": {},
     "party_ref": _REFERENCE,
@@ -77,6 +78,8 @@ def term_schema(term: Term) -> dict[str, Any]:
     value = dict(_TYPES[term.type])
     if term.values:
         value = {"enum": list(term.values)}
+    bounds = {"minimum": term.minimum, "maximum": term.maximum}
+    value |= {name: bound for name, bound in bounds.items() if bound is not None}
     if term.multi:
         value = {"type": "array", "minItems": 1, "uniqueItems": True, "items": value}
     notes = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 TERM_TYPES = (
-    "text", "code", "boolean", "integer", "decimal", "money", "currency", "country", "date", "instant", "json",
+    "text", "code", "boolean", "integer", "decimal", "money", "currency", "country", "date", "time", "instant", "json",
     "party_ref", "ref",
 )  # fmt: skip
 KINDS = ("party", "attribute", "fact", "event", "reference")
@@ -28,9 +28,10 @@ KINDS = ("party", "attribute", "fact", "event", "reference")
 class Term:
     """One term of an entity: what its value means, how it is written, how personal and how stable it is.
 
-    ``values`` lists the allowed codes, ``currency`` names the sibling that holds a money term's currency, ``to`` the
-    entity a reference leads to (``None`` on a ``party_ref`` = any party), ``default`` is ``"self"`` where a missing
-    reference means the record itself, ``renamed_to`` the term that replaces a deprecated one.
+    ``values`` lists the allowed codes, ``minimum`` and ``maximum`` bound an integer, ``currency`` names the sibling that
+    holds a money term's currency, ``to`` the entity a reference leads to (``None`` on a ``party_ref`` = any party),
+    ``default`` is ``"self"`` where a missing reference means the record itself, ``renamed_to`` the term that replaces a
+    deprecated one.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Term:
     multi: bool = False
     default: str | None = None
     values: tuple[str, ...] = ()
+    minimum: int | None = None
+    maximum: int | None = None
     currency: str | None = None
     to: str | None = None
     renamed_to: str | None = None
@@ -51,6 +54,13 @@ class Term:
     def is_ref(self) -> bool:
         """True when the value is a reference to another source record."""
         return self.type in ("party_ref", "ref")
+
+    @property
+    def bounds(self) -> str:
+        """Which integers are allowed, in words; empty where all are."""
+        if self.minimum is None:
+            return "" if self.maximum is None else f"at most {self.maximum}"
+        return f"at least {self.minimum}" if self.maximum is None else f"from {self.minimum} to {self.maximum}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +160,8 @@ def _problems(term: Term, entity: Entity, known: set[str]) -> list[str]:
     if term.currency is not None and getattr(entity.terms.get(term.currency), "type", None) != "currency":
         currencies = [name for name, other in entity.terms.items() if other.type == "currency"]
         found.append(f"currency '{term.currency}' is not a currency term; allowed: {', '.join(currencies) or 'none'}")
+    if term.minimum is not None and term.maximum is not None and term.minimum > term.maximum:
+        found.append(f"minimum {term.minimum} is above the maximum; allowed: up to {term.maximum}")
     if term.to is not None and term.to not in known:
         found.append(f"to '{term.to}' is not an entity; allowed: {', '.join(sorted(known))}")
     if term.renamed_to is not None and term.renamed_to not in entity.terms:

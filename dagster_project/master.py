@@ -16,7 +16,7 @@ from pipelines.store import channel_reads, household_reads
 from pipelines.store.facts import EntityFacts, GoldenFacts, entity_facts, golden_facts
 
 _EVIDENCE_ENTITIES = ("contact_point", "party_identifier", "party_role")
-_CHANNEL_ENTITIES = ("contact_point", "consent", "interaction", "message")
+_CHANNEL_ENTITIES = ("contact_point", "consent", "preference", "interaction", "message")
 _RELATION_ENTITIES = ("relationship", "opportunity", "ticket", "interaction_participant")
 
 

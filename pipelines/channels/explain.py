@@ -1,4 +1,4 @@
-"""How one golden party can be reached and what it said: contact points, effective consent with its acts, preferences."""
+"""How one golden party can be reached and what it said: contact points, consent with its acts, preferences as stated."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from connectors.sdk.errors import FixConfig
+from pipelines.channels import statements
 from pipelines.store import channel_reads, golden_reads
 from pipelines.store.tables import golden_contact_point, golden_preference
 
@@ -17,10 +18,11 @@ _BOOKKEEPING = frozenset({"tenant_id", "entity", "entity_id", "change_seq", "act
 
 
 def explain_channels(store: Store, entity: str, identity: str | int, *, tenant_id: int = 1) -> list[dict[str, Any]]:
-    """Return rows of ``what`` contact_point, consent, act and preference; an old id is followed.
+    """Return rows of ``what`` contact_point, consent, act, preference and stated; an old id is followed.
 
     Contact points come best first and name the source records that say them; acts name who acted, and whether the act
-    is the party's own or somebody's refusal of a contact point that it has.
+    is the party's own or somebody's refusal of a contact point that it has. What is stated names the record that says it, when
+    it was said, and whether it counts or a newer statement does.
     """
     number = golden_reads.current_id(store, tenant_id, entity, int(identity)) if str(identity).isdigit() else None
     if number is None:
@@ -34,7 +36,8 @@ def explain_channels(store: Store, entity: str, identity: str | int, *, tenant_i
         *(_shown("contact_point", row | {"sources": [names[each] for each in row["sources"]]}) for row in points),
         *(_shown("consent", row) for row in channel_reads.consents(store, tenant_id, number)),
         *(_shown("act", _act(row)) for row in channel_reads.acts(store, tenant_id, number)),
-        *(_shown("preference", row) for row in preference),
+        *(_shown("preference", {**row, "stated": None}) for row in preference),
+        *_stated(store, golden_reads.Scope(tenant_id, entity, ids=pa.array([number], pa.int64()))),
     ]
     return [{"entity_id": number, **row} for row in rows]
 
@@ -52,6 +55,16 @@ def _shown(what: str, row: dict[str, Any]) -> dict[str, Any]:
 def _act(row: dict[str, Any]) -> dict[str, Any]:
     source = "/".join(row.pop(name) for name in golden_reads.REFERENCE)
     return {**row, "own": bool(row["own"]), "source": source}
+
+
+def _stated(store: Store, scope: golden_reads.Scope) -> list[dict[str, Any]]:
+    said = [statements.read(row) for row in channel_reads.statements(store, scope).to_pylist()]
+    counting = set(statements.counting(said))
+    others = sorted(set(said) - counting, key=lambda one: (one.kind, one.ref, one.row_key))
+    rows = [
+        one.shown() | {"source": one.ref, "counts": one in counting} for one in (*statements.counting(said), *others)
+    ]
+    return [{"what": "stated", **row} for row in rows]
 
 
 def _names(store: Store, tenant_id: int, records: list[int]) -> dict[int, str]:

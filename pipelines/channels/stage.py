@@ -16,7 +16,7 @@ import pyarrow as pa
 from connectors.sdk.errors import FixConfig
 from pipelines.channels.points import golden_points
 from pipelines.channels.policy import load_policy
-from pipelines.channels.preferences import golden_preferences
+from pipelines.channels.preferences import Stated, golden_preferences
 from pipelines.channels.signals import signals
 from pipelines.compute import query
 from pipelines.report import StageReport
@@ -71,9 +71,8 @@ def made(store: Store, scope: Scope, policy: Policy) -> Made:
     happened = signals(channel_reads.events(store, scope), policy)
     moved = channel_reads.moved_points(store, scope) if happened.num_rows else _MOVED
     points = golden_points(said, happened, moved, policy, scope.entity)
-    return Made(
-        said.num_rows, points, golden_preferences(channel_reads.stated(store, scope), happened, policy, scope.entity)
-    )
+    stated = Stated(channel_reads.stated(store, scope), channel_reads.statements(store, scope))
+    return Made(said.num_rows, points, golden_preferences(stated, happened, policy, scope.entity))
 
 
 def _run(context: StageContext, entity: str, policy: Policy, lease: Lease) -> StageReport:

@@ -139,7 +139,7 @@ def _is_text(choice: Choice) -> bool:
     return all(kind in _TEXTUAL for kind in choice.types)
 
 
-_TEXTUAL = ("text", "date", "code", "country", "currency")
+_TEXTUAL = ("text", "date", "time", "code", "country", "currency")
 _RANKS = 255
 _LATEST = (1 << 57) - 1
 _ALL = (

@@ -1,7 +1,7 @@
 """Channels of another moment: contact points and preferences, made anew from what was known then.
 
-Nothing is stored for it. Of contact points the version is taken that was valid at the instant, and of what happened at them
-only what had happened by then; the rules and the policy are the present ones of ``pipelines.channels``.
+Nothing is stored for it. Of contact points and of what parties state the version is taken that was valid at the instant, and
+of what happened only what had happened by then; the rules and the policy are the present ones of ``pipelines.channels``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.channels.points import golden_points
-from pipelines.channels.preferences import golden_preferences
+from pipelines.channels.preferences import Stated, golden_preferences
 from pipelines.channels.signals import signals
 from pipelines.compute import query
 from pipelines.history.chosen import chosen
-from pipelines.store import history_reads
+from pipelines.store import channel_reads, history_reads
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,20 +62,20 @@ class Channels(NamedTuple):
 
 def channels_at(moment: Moment, links: pa.Table, golden: pa.Table, policy: Policy) -> Channels:
     """Return the channels of the entities that ``links`` leads to; ``golden`` are their golden rows of that moment."""
-    told = _told(moment, links)
+    told = _told(moment, links, "contact_point", _SAID)
     said = _placed(_not_ended(chosen(told, moment.seq, moment.valid), moment.valid), links, "party")
     happened = signals(_events(moment, links), policy)
     moved = query(_MOVED, said=said, told=told)
     points = golden_points(_with_reference(moment, said), happened, moved, policy, moment.entity)
-    return Channels(points, golden_preferences(_stated(golden), happened, policy, moment.entity))
+    return Channels(points, golden_preferences(_stated(moment, links, golden), happened, policy, moment.entity))
 
 
-def _told(moment: Moment, links: pa.Table) -> pa.Table:
-    """Return every version of the contact points of the linked parties that was known then and not retracted."""
+def _told(moment: Moment, links: pa.Table, name: str, columns: tuple[str, ...]) -> pa.Table:
+    """Return every version of what an entity's table says of the linked parties, known then and not retracted."""
     store, tenant, _, seq, _ = moment
     parties = pc.unique(links.column("source_record_id"))
-    owners = history_reads.party_owners(store, tenant, "contact_point", seq, parties)
-    told = history_reads.source_versions(store, tenant, "contact_point", _SAID, seq, owners.column(0).combine_chunks())
+    owners = history_reads.party_owners(store, tenant, name, seq, parties)
+    told = history_reads.source_versions(store, tenant, name, columns, seq, owners.column(0).combine_chunks())
     return history_reads.without_retracted(store, tenant, seq, told)
 
 
@@ -126,9 +126,12 @@ def _with_reference(moment: Moment, rows: pa.Table) -> pa.Table:
     return rows
 
 
-def _stated(golden: pa.Table) -> pa.Table:
-    """Return entity_id, language and time_zone of those whose golden row says either."""
+def _stated(moment: Moment, links: pa.Table, golden: pa.Table) -> Stated:
+    """Return language and time zone of those whose golden row says either, and what parties stated then."""
     nothing = pa.nulls(golden.num_rows, pa.string())
     told = [golden.column(name) if name in golden.column_names else nothing for name in _STATED]
     rows = pa.table([golden.column("entity_id"), *told], names=["entity_id", *_STATED])
-    return rows.filter(pc.or_(*(pc.is_valid(rows.column(name)) for name in _STATED)))
+    rows = rows.filter(pc.or_(*(pc.is_valid(rows.column(name)) for name in _STATED)))
+    versions = _told(moment, links, "preference", ("party", *channel_reads.STATEMENT))
+    said = _placed(chosen(versions, moment.seq, moment.valid), links, "party")
+    return Stated(rows, _with_reference(moment, said))

@@ -15,7 +15,7 @@ from connectors.sdk.yaml_lines import suggest
 from pipelines.store.entity_tables import GOLDEN_CONTACT
 
 _MOMENTS, _WHOLE_DATE = ("date", "instant"), len("2026-01-31")
-_TEXTS = ("text", "code", "currency", "country", "date", "instant", "decimal", "money")
+_TEXTS = ("text", "code", "currency", "country", "date", "time", "instant", "decimal", "money")
 
 
 def checked_value(entity: str, term: str, value: Any) -> Any:

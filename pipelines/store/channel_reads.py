@@ -1,4 +1,4 @@
-"""What the channels stage reads: contact points, what happened at them, and which entities either concerns."""
+"""What the channels stage reads: contact points, what happened at them, what is stated, and which entities it concerns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import and_, func, literal, null, or_, select, text, union, union_all
+from sqlalchemy import and_, exists, false, func, literal, null, or_, select, text, union, union_all
 
 from pipelines.store import golden_reads
 from pipelines.store.retractions import left_out, moved
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from pipelines.store.store import Store
 
 _EVENTS = {"interaction": "party", "message": "author"}
+_TOLD = _EVENTS | {"preference": "party"}
 _SAID = (
     "source_record_id", "row_key", "kind", "network", "value", "value_norm", "use", "rank", "verified", "deliverable",
     "valid_from", "valid_to", "record_time", "term_times",
+)  # fmt: skip
+STATEMENT = (
+    "kind", "purpose", "channel", "preferred_channel", "time_from", "time_to", "max_messages", "per_days", "stated_at",
 )  # fmt: skip
 
 
@@ -61,13 +65,26 @@ def moved_points(store: Store, scope: Scope) -> pa.Table:
 def stated(store: Store, scope: Scope) -> pa.Table:
     """Return what golden people say of themselves: entity_id, language, time_zone; only those who say anything."""
     golden = metadata.tables[f"golden_{scope.entity}"]
-    mine = golden.c.tenant_id == crosswalk.c.tenant_id, golden.c.entity_id == crosswalk.c.entity_id
     columns = [golden.c[name] if name in golden.c else null().label(name) for name in ("language", "time_zone")]
-    statement = select(golden.c.entity_id, *columns).distinct().select_from(crosswalk.join(golden, and_(*mine)))
     told = [golden.c[name].is_not(None) for name in ("language", "time_zone") if name in golden.c]
-    if not told:
-        return store.read_arrow(statement.where(golden.c.entity_id.is_(None)))
-    return store.read_arrow(statement.where(*scope.where(), or_(*told)), ids=scope.ids)
+    same = crosswalk.c.tenant_id == golden.c.tenant_id, crosswalk.c.entity_id == golden.c.entity_id
+    linked = exists().where(*same, crosswalk.c.entity == scope.entity)
+    mine = golden.c.tenant_id == scope.tenant_id, *_within(golden, scope), linked
+    return store.read_arrow(select(golden.c.entity_id, *columns).where(*mine, or_(false(), *told)), ids=scope.ids)
+
+
+def statements(store: Store, scope: Scope) -> pa.Table:
+    """Return every live preference that the entities state, with the reference of who says it."""
+    rows = metadata.tables["preference"]
+    source = _of_parties(rows, rows.c.party).join(source_record, _same(source_record, rows))
+    names = ("source_record_id", "row_key", *STATEMENT, "record_time", "term_times")
+    reference = (source_record.c[name] for name in golden_reads.REFERENCE)
+    statement = select(crosswalk.c.entity_id, *(rows.c[name] for name in names), *reference).select_from(source)
+    if not _has_any(store, scope.tenant_id, rows):
+        return store.read_arrow(statement.where(false()))
+    live = rows.c.deleted_at.is_(None), *left_out(store, scope.tenant_id, rows.c.source_record_id)
+    mine = *scope.where(), *golden_reads.of_members(rows.c.party, scope)
+    return store.read_arrow(statement.where(*mine, *live), ids=scope.ids, big=scope.big)
 
 
 def entity_ids(store: Store, tenant_id: int, entity: str) -> pa.Array:
@@ -166,13 +183,13 @@ _OURS = (golden_contact_point, golden_preference)
 
 
 def _touched(store: Store, tenant_id: int, entity: str, since: int) -> pa.Array:
-    """Entities with whom something new happened, or whose golden row is new."""
+    """Entities with whom something new happened, who said something new, or whose golden row is new."""
     golden = metadata.tables[f"golden_{entity}"]
     linked = crosswalk.c.tenant_id == tenant_id, crosswalk.c.entity == entity
     found: list[Any] = [select(golden.c.entity_id).where(golden.c.tenant_id == tenant_id, golden.c.change_seq > since)]
     back = moved(tenant_id, since)
     retold = select(back.subquery().c.source_record_id) if store.read(back.limit(1)) else None
-    for name, party in _EVENTS.items():
+    for name, party in _TOLD.items():
         for suffix, changed in (("", "change_seq"), ("_version", "known_to")):
             rows = metadata.tables[name + suffix]
             source = crosswalk.join(rows, _party(rows, rows.c[party]))

@@ -139,9 +139,15 @@ class _Meaning:
     def _preferences(self) -> list[pa.ChunkedArray]:
         names = (
             "entity", "language", "time_zone", "quiet_from", "quiet_to", "answered_channel", "answered_hour", "derived",
+            "stated_channel", "stated_from", "stated_to", "quiet_also", "max_messages", "per_days",
         )  # fmt: skip
-        rows = self._columns(tables.golden_preference, "entity_id", *names)
-        return [self._entity(rows.column("entity_id")), *(_text(rows.column(n)) for n in names)]
+        rows = self._columns(tables.golden_preference, "entity_id", *names, "stated")
+        texts = pa.chunked_array([[self._statements(text) for text in rows.column("stated").to_pylist()]], pa.string())
+        return [self._entity(rows.column("entity_id")), *(_text(rows.column(n)) for n in names), texts]
+
+    def _statements(self, text: str | None) -> str:
+        said = [{**one, "source": self._refs[one["source"]]} for one in json.loads(text)] if text else []
+        return json.dumps(said, sort_keys=True)
 
     def _relations(self) -> list[pa.ChunkedArray]:
         ends = ("from_id", "to_id", "subject_id", "conflict_with")

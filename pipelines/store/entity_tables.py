@@ -23,6 +23,7 @@ KINDS: Mapping[str, type[TypeEngine[Any]]] = MappingProxyType(
         "currency": NfcText,
         "country": NfcText,
         "date": NfcText,
+        "time": NfcText,
         "boolean": Boolean,
         "integer": BigInteger,
         "decimal": Amount,

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 OPEN, DESTROYED, CLEARED, DONE, ERASED = "open", "destroyed", "cleared", "done", "erased"
 _PERSONAL = frozenset({"identity", "contact", "sensitive", "free_text"})
+_SAID_OF_A_PARTY = (*TELLING, "preference")  # goes with the party, whosever record says it
 _NEVER_MEANT = ("extras", "term_times", "payload_hash")
 
 
@@ -151,7 +152,7 @@ def _destroy_rows(tx: WriteTransaction, own: Sequence[int]) -> None:
     for name in load_vocabulary().entities:
         for table in (metadata.tables[name], metadata.tables[f"{name}_version"]):
             _delete(tx, table, "source_record_id", own)
-            if name in TELLING:
+            if name in _SAID_OF_A_PARTY:
                 _delete(tx, table, "party", own)
     for start in range(0, len(own), 500):
         part = own[start : start + 500]

@@ -548,6 +548,13 @@ golden_preference = fixed_table(
     column("answered_channel", TEXT),
     column("answered_hour", BIG),
     column("derived", JSON),
+    column("stated_channel", TEXT),
+    column("stated_from", TEXT),
+    column("stated_to", TEXT),
+    column("quiet_also", JSON),  # the spans beside quiet_from to quiet_to, where the quiet hours are several
+    column("max_messages", BIG),
+    column("per_days", BIG),
+    column("stated", JSON),  # every statement that counts, with its scope, its record and its time
     Index(None, "tenant_id", "change_seq"),
 )
 

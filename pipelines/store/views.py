@@ -68,7 +68,8 @@ _FIXED = {
                p.verified, p.deliverability, p.valid_from, p.valid_to, p.signals, p.sources, p.change_seq
         FROM golden_contact_point AS p""",
     "v1_golden_preference": """
-        SELECT p.tenant_id, p.entity, p.entity_id, p.language, p.time_zone, p.quiet_from, p.quiet_to,
+        SELECT p.tenant_id, p.entity, p.entity_id, p.language, p.time_zone, p.quiet_from, p.quiet_to, p.quiet_also,
+               p.stated_channel, p.stated_from, p.stated_to, p.max_messages, p.per_days, p.stated,
                p.answered_channel, p.answered_hour, p.derived, p.change_seq
         FROM golden_preference AS p""",
 }

@@ -82,6 +82,16 @@ def test_loader_and_schema_agree_on_types_and_kinds() -> None:
         ("full_name: {type: text", "full_name: {type: code", r"terms\.full_name: 'values' is a required property"),
         ("full_name: {type: text", "full_name: {type: text, to: person", r"to and default are allowed on references"),
         ("full_name: {type: text", "full_name: {type: money, currency: given_name", r"'given_name' is not a currency"),
+        (
+            "full_name: {type: text",
+            "full_name: {type: text, minimum: 1",
+            r"minimum and maximum are allowed on a term of type integer",
+        ),
+        (
+            "full_name: {type: text",
+            "full_name: {type: integer, minimum: 2, maximum: 1",
+            r"minimum 2 is above the maximum",
+        ),
         ("full_name: {type: text", "full_name: {type: party_ref", r"golden entity cannot hold references"),
         ("given_name:", "full_name:", r"person\.yaml:8: key 'full_name' stands twice"),
         ("terms:", "terms: [", r"not readable as YAML"),

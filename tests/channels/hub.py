@@ -67,6 +67,10 @@ class Hub:
         """Say all consent acts of a record."""
         self.rows("consent", name, [{"purpose": "marketing", "channel": "email"} | each for each in acts])
 
+    def states(self, name: str, *said: dict[str, Any]) -> None:
+        """Say all that a record's person states of how to be contacted."""
+        self.rows("preference", name, [{"record_time": at("2026-01-01")} | each for each in said])
+
     def event(self, name: str, word: str | None, when: str, *, party: str | None = None, **terms: Any) -> None:
         """Say that something happened; ``name`` is the event's own record, ``party`` whom it concerns."""
         row = {"occurred_at": at(when), "type": "email", "channel": "email", "action": word}
@@ -100,7 +104,7 @@ class Hub:
         rows = [{name: row[name] for name in row if name not in left_out} for row in rows]
         return {(row["entity_id"], row["value_norm"]) if "value_norm" in row else row["entity_id"]: row for row in rows}
 
-    def states(self) -> dict[tuple[int, str], str]:
+    def point_states(self) -> dict[tuple[int, str], str]:
         """The state of every golden contact point."""
         return {key: row["state"] for key, row in self.found().items()}
 
@@ -116,7 +120,7 @@ class Hub:
 
 
 def _type(name: str) -> pa.DataType:
-    if name in ("source_record_id", "party", "rank", "event_type", "author"):
+    if name in ("source_record_id", "party", "rank", "event_type", "author", "max_messages", "per_days"):
         return pa.int64()
     if name.endswith("_at") or name in ("record_time", "valid_from", "valid_to"):
         return INSTANT

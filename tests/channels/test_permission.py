@@ -65,7 +65,7 @@ def test_every_reason_against_it_is_named(hub: Hub):
         "consent is denied",
         "the contact point is undeliverable",
         "the time zone is unknown",
-        "3 messages in 7 days, at most 3 are allowed",
+        "3 messages in 7 days, at most 3 are allowed (the company's rule)",
     )
     assert "3 messages" not in str(asked(hub, at("2026-03-14T12:00"))[0].held)
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.channels.policy import load_policy
-from pipelines.channels.preferences import golden_preferences
+from pipelines.channels.preferences import Stated, golden_preferences
 from tests.channels.hub import at
+from tests.channels.said import NOTHING_STATED
 from tests.channels.test_points import INSTANT
 
 POLICY = load_policy()
@@ -21,9 +22,8 @@ def made(stated: list[dict[str, Any]], answers: list[tuple[str, str]] = ()) -> l
         [("entity_id", pa.int64()), ("channel", pa.string()), ("signal", pa.string()), ("occurred_at", INSTANT)]
     )
     rows = [{"entity_id": 1, "channel": c, "signal": "answered", "occurred_at": at(when)} for c, when in answers]
-    found = golden_preferences(
-        pa.Table.from_pylist(stated, said), pa.Table.from_pylist(rows, told), POLICY, "person"
-    ).to_pylist()
+    everybody = Stated(pa.Table.from_pylist(stated, said), NOTHING_STATED)
+    found = golden_preferences(everybody, pa.Table.from_pylist(rows, told), POLICY, "person").to_pylist()
     return [{name: value for name, value in row.items() if value is not None} for row in found]
 
 

@@ -87,7 +87,7 @@ def test_a_point_that_a_source_no_longer_has_goes_and_one_that_has_ended_stays_m
     hub.points("crm/1", {"value": "Ada@Example.org", "value_norm": "ada@example.org"})
 
     assert hub.run()["removed"] == 1
-    assert hub.states() == {
+    assert hub.point_states() == {
         (1, "ada@example.org"): "usable", (1, "ada@home.example"): "ended", (2, "bob@example.org"): "usable",
     }  # fmt: skip
 
@@ -116,8 +116,8 @@ def test_incremental_runs_in_small_spans_give_what_a_full_run_gives(hub: Hub, mo
 
     assert hub.run(full=True)["written"] == 0
     assert (hub.found(), hub.found("golden_preference")) == incremental
-    assert hub.states()[2, "ada@example.org"] == "undeliverable"
-    assert hub.states()[1, "ada@example.org"] == "usable"
+    assert hub.point_states()[2, "ada@example.org"] == "undeliverable"
+    assert hub.point_states()[1, "ada@example.org"] == "usable"
 
 
 def test_another_policy_makes_every_row_anew(hub: Hub, tmp_path):

@@ -47,7 +47,8 @@ class State:
 class Chronicle:
     """Changes records of two sources at random: other titles, other addresses (merges), deletes and returns.
 
-    They also come to report to each other and leave again, and mail to them bounces, arrives or is answered.
+    They also come to report to each other and leave again, mail to them bounces, arrives or is answered, and they state when to
+    be left alone and on which channel to be met.
     """
 
     def __init__(self, world: World, seed: int, keys: int = 4) -> None:
@@ -60,6 +61,7 @@ class Chronicle:
             self.world.land(*self._changes())
             self._relate()
             self._happen()
+            self._prefer()
             self.world.master()
             self.world.around()
             self.states.append(self.now())
@@ -102,6 +104,12 @@ class Chronicle:
         """Something happens to a message that was sent to one of the records."""
         words = ("delivered", "bounce", "hard bounce", "replied", "spam report")
         self.world.happen(self._one(), words[int(self._rng.choice(len(words), p=_HAPPENS))], self._moment())
+
+    def _prefer(self) -> None:
+        """A record's person states something, or nothing any more."""
+        quiet = (None, "13:00", "14:30")[int(self._rng.integers(3))]
+        channel = (None, "email", "phone")[int(self._rng.integers(3))]
+        self.world.prefer(self._one(), self._moment(), quiet, channel)
 
     def _one(self) -> str:
         names = list(self.world.ids)

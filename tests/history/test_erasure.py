@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from connectors.sdk.errors import FixConfig
-from pipelines import erasure, extract, golden, normalise, resolve
+from pipelines import channels, erasure, extract, golden, normalise, resolve
 from pipelines.golden.explain import explain
 from pipelines.history.past import as_of
 from pipelines.store import sealing
@@ -200,3 +200,29 @@ def test_an_erased_person_was_never_in_a_household(hub: Hub, key: str) -> None:
 
     assert [row.person_id for row in hub.store.read(members.select())] == [bob]
     assert [row.person_id for row in hub.store.read(past.select())] == [bob]
+
+
+def test_what_an_erased_person_stated_is_gone_whoever_said_it(hub: Hub, key: str) -> None:
+    sync(hub, [ADA, BOB])
+    ada, bob = id_of(hub, "Adaline"), id_of(hub, "Robert")
+    record = {row.entity_id: row.source_record_id for row in hub.store.read(T["crosswalk"].select())}
+    said, past = T["preference"], T["preference_version"]
+    for hour in ("09:00", "10:00"):
+        told = {"row_key": ["own", "own", "of another"], "kind": ["quiet_hours"] * 3, "time_from": ["20:00"] * 3,
+                "time_to": [hour] * 3, "payload_hash": [hour] * 3}  # fmt: skip
+        sources = {
+            "source_record_id": [record[ada], record[bob], record[bob]],
+            "party": [record[ada], record[bob], record[ada]],
+        }
+        with hub.store.acquire("test") as lease, hub.store.write(lease, cause="test") as tx:
+            tx.replace_set(said, pa.table({"source_record_id": [record[ada], record[bob]]}), pa.table(sources | told))
+    channels.run(hub.context().for_entity("person"))
+    assert {row.entity_id for row in hub.store.read(T["golden_preference"].select())} == {ada, bob}
+
+    erase(hub, ada)
+
+    for table in (said, past):
+        assert [(row.party, row.source_record_id) for row in hub.store.read(table.select())] == [
+            (record[bob], record[bob])
+        ]
+    assert [row.entity_id for row in hub.store.read(T["golden_preference"].select())] == [bob]

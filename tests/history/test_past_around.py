@@ -102,3 +102,25 @@ def test_an_address_is_that_of_the_time_and_preferences_too(world: World) -> Non
     assert (then.preference, early.preference) == (None, None)
     assert now.preference is not None
     assert (now.preference["time_zone"], now.preference["quiet_from"]) == ("Europe/London", "21:00")
+
+
+def test_what_a_person_stated_is_that_of_the_time_and_of_no_retracted_source(world: World) -> None:
+    first = world.seq()
+    world.land(person("desk", "1", "2020-01-01", *ADA))
+    settle(world)
+    world.prefer("crm/1", day("2021-01-01"), "13:00", "email")
+    second = settle(world)
+    world.prefer("crm/1", day("2022-01-01"), None, "phone")
+    world.prefer("desk/1", day("2023-01-01"), None, "sms")
+    third = settle(world)
+    retract(world.context(), "desk")
+    settle(world)
+
+    def at(known: int | None, valid: str | None = None) -> str | None:
+        found = as_of(world.store, "person", 1, known=known, valid=valid and day(valid)).preference
+        return found and found["stated_channel"]
+
+    assert [at(seq) for seq in (first, second, third, None)] == [None, "email", "sms", "phone"]
+    assert [at(third, valid) for valid in ("2020-06-01", "2021-06-01", "2022-06-01", "2023-06-01")] == [
+        None, "email", "phone", "sms",
+    ]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from pipelines import steward
 from pipelines.history import retract, undo_retraction
 from pipelines.store import Store
+from tests.golden.tables import day
 from tests.history.sequences import become, comes_back
 from tests.history.world import World, person
 from tests.resolve.links import Links
@@ -68,9 +69,9 @@ def test_what_a_steward_merged_and_took_back_is_byte_for_byte_as_before(sqlite_s
 @pytest.mark.slow
 def test_decisions_and_retractions_undone_in_turn_leave_the_links_and_golden_rows_from_before(store: Store) -> None:
     world = World(store)
-    for connection, day in (("crm", "2025-01-01"), ("desk", "2025-02-01")):
+    for connection, at in (("crm", "2025-01-01"), ("desk", "2025-02-01")):
         said = (("Ada", "Lovelace"), ("Robert", "Babbage"))
-        world.land(*(person(connection, f, day, g, f, f"{g}@x.example", job_title=connection) for g, f in said))
+        world.land(*(person(connection, f, at, g, f, f"{g}@x.example", job_title=connection) for g, f in said))
     world.master()
     states, undos = [world.state()], list[Callable[[], object]]()
 
@@ -98,3 +99,32 @@ def test_decisions_and_retractions_undone_in_turn_leave_the_links_and_golden_row
 
     assert wrong == []
     assert len({str(links) for links, _, _ in states}) > 3
+
+
+@pytest.mark.slow
+def test_a_merge_that_a_steward_takes_back_gives_each_person_what_it_stated_itself(store: Store) -> None:
+    world = World(store)
+    said = (("Ada", "Lovelace", "12:30", "email"), ("Robert", "Babbage", "15:00", "phone"))
+    world.land(
+        *(person("crm", f, "2025-01-01", g, f, f"{g}@x.example", time_zone="Europe/London") for g, f, *_ in said)
+    )
+    for number, (_, family, quiet, channel) in enumerate(said):
+        world.prefer(f"crm/{family}", day(f"2025-02-0{number + 1}"), quiet, channel)
+
+    def stated() -> dict[int, tuple[object, ...]]:
+        world.master()
+        world.around()
+        rows = store.query("SELECT entity_id, stated_channel, quiet_also, stated FROM v1_golden_preference").rows
+        return {row[0]: tuple(map(str, row[1:])) for row in rows}
+
+    apart = stated()
+    pair = [f"crm/contact/{family}" for _, family, *_ in said]
+    done = steward.match(world.context(), *pair, seen=world.seq(), reason="test")
+    together = stated()
+    steward.undo(world.context(), done.decision.decision_id, seen=world.seq(), reason="test")
+
+    assert [(row[0], "15:00" in row[1], row[2].count("quiet_hours")) for row in together.values()] == [
+        ("phone", True, 2)
+    ]
+    assert stated() == apart
+    assert sorted(row[0] for row in apart.values()) == ["email", "phone"]

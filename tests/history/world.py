@@ -63,6 +63,16 @@ class World:
         rows = pa.table(told).slice(0, int(boss is not None))
         self.write(lambda tx: tx.replace_set(T["relationship"], pa.table(own), rows))
 
+    def prefer(self, teller: str, at: datetime, quiet: str | None = None, channel: str | None = None) -> None:
+        """A record says until when it is to be left alone and what channel it prefers; or nothing any more."""
+        own = {"source_record_id": [self.ids[teller]]}
+        told = {"row_key": ["channel", "quiet_hours"], "kind": ["channel", "quiet_hours"], "record_time": [at] * 2,
+                "preferred_channel": [channel, None], "time_from": [None, "12:00"], "time_to": [None, quiet]}  # fmt: skip
+        numbers = own["source_record_id"] * 2
+        rows = pa.table({"source_record_id": numbers, "party": numbers, **told})
+        kept = pa.array([channel is not None, quiet is not None])
+        self.write(lambda tx: tx.replace_set(T["preference"], pa.table(own), rows.filter(kept)))
+
     def happen(self, name: str, word: str, at: datetime, connection: str = "crm") -> None:
         """Something happened to a message that was sent to a record's person; the event is a record of its own."""
         key = f"{name} {at.isoformat()}"

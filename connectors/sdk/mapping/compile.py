@@ -226,7 +226,7 @@ class _Terms:
         self._check(term, made, typed, pointer)
         return tree.Convert(
             made, term.name, term.type, term.multi, term.required, term.values,
-            typed.get("format"), typed.get("zone"), lenient,
+            typed.get("format"), typed.get("zone"), lenient, term.minimum, term.maximum,
         )  # fmt: skip
 
     def _check(self, term: Term, made: tree.Expression, typed: Mapping[str, Any], pointer: Pointer) -> None:

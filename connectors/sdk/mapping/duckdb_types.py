@@ -67,9 +67,16 @@ def _boolean(_term: tree.Convert, text: str) -> Typed:
     return Typed(f"CASE {text} WHEN 'true' THEN true WHEN 'false' THEN false END", quote("not true or false"))
 
 
-def _integer(_term: tree.Convert, text: str) -> Typed:
+def _integer(term: tree.Convert, text: str) -> Typed:
     fits = f"regexp_full_match({text}, '[+-]?\\d{{1,19}}(\\.0*)?')"
-    return Typed(f"CASE WHEN {fits} THEN try_cast(split_part({text}, '.', 1) AS BIGINT) END", quote("not an integer"))
+    value = f"CASE WHEN {fits} THEN try_cast(split_part({text}, '.', 1) AS BIGINT) END"
+    if term.minimum is None and term.maximum is None:
+        return Typed(value, quote("not an integer"))
+    below = f"{value} < {term.minimum}" if term.minimum is not None else "false"
+    above = f"{value} > {term.maximum}" if term.maximum is not None else "false"
+    words = (f"less than {term.minimum}", f"more than {term.maximum}")
+    reason = f"CASE WHEN {below} THEN {quote(words[0])} WHEN {above} THEN {quote(words[1])} ELSE 'not an integer' END"
+    return Typed(f"CASE WHEN {below} OR {above} THEN NULL ELSE {value} END", reason)
 
 
 def _decimal(_term: tree.Convert, text: str) -> Typed:
@@ -100,6 +107,12 @@ def _country(_term: tree.Convert, text: str) -> Typed:
 
 def _json(_term: tree.Convert, text: str) -> Typed:
     return Typed(f"CAST({text} AS VARCHAR)", None)
+
+
+def _time(_term: tree.Convert, text: str) -> Typed:
+    fits = f"regexp_full_match({text}, '([01]?\\d|2[0-3]):[0-5]\\d(:00)?')"
+    value = f"CASE WHEN {fits} THEN lpad(regexp_extract({text}, '^\\d+:\\d+'), 5, '0') END"
+    return Typed(value, quote("not a time of the clock (HH:MM, from 00:00 to 23:59)"))
 
 
 def _date(term: tree.Convert, text: str) -> Typed:
@@ -170,6 +183,7 @@ _SCALARS: Final = {
     "money": _decimal,
     "currency": _currency,
     "country": _country,
+    "time": _time,
     "json": _json,
 }
 

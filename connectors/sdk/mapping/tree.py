@@ -152,6 +152,8 @@ class Convert:
     format: str | None = None
     zone: str | None = None
     lenient: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
 
 
 @dataclass(frozen=True)

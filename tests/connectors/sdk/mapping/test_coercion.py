@@ -24,6 +24,9 @@ streams:
       - entity: person
         key: {const: p}
         terms: {birth_date: day, full_name: text}
+      - entity: preference
+        key: {const: q}
+        terms: {kind: {const: quiet_hours}, time_from: clock, max_messages: most, per_days: days}
       - entity: interaction
         key: {const: i}
         terms: {occurred_at: {path: when, format: epoch_ms}, type: {const: web}, value: {path: cents, scale: 100}}
@@ -68,6 +71,11 @@ FITS = [
     ("at", '"2024-01-31T09:30:00+02:00"', "organization", "created_at", "2024-01-31T07:30:00.000000Z"),
     ("at", '"2024-01-31t09:30z"', "organization", "created_at", "2024-01-31T09:30:00.000000Z"),
     ("at", '"2024-01-31 09:30:00.5 +0530"', "organization", "created_at", "2024-01-31T04:00:00.500000Z"),
+    ("clock", '"20:00"', "preference", "time_from", "20:00"),
+    ("clock", '"9:05"', "preference", "time_from", "09:05"),
+    ("clock", '"00:00:00"', "preference", "time_from", "00:00"),
+    ("most", "0", "preference", "max_messages", 0),
+    ("days", '"3660"', "preference", "per_days", 3660),
     ("tags", '["b", "a", "b", ""]', "organization", "tags", ["a", "b"]),
     ("when", "1706693400123", "interaction", "occurred_at", "2024-01-31T09:30:00.123000Z"),
 ]
@@ -95,6 +103,18 @@ FAILS = [
     ("at", '"yesterday"', "not an ISO 8601 instant"),
     ("at", "1706693400", "not an ISO 8601 instant"),
     ("at", '"2024-01-31T09:30:00"', "no time zone: set timezone: on the connection"),
+    ("clock", '"25:00"', "not a time of the clock (HH:MM, from 00:00 to 23:59)"),
+    ("clock", '"24:00"', "not a time of the clock (HH:MM, from 00:00 to 23:59)"),
+    ("clock", '"20:60"', "not a time of the clock (HH:MM, from 00:00 to 23:59)"),
+    ("clock", '"20:00:30"', "not a time of the clock (HH:MM, from 00:00 to 23:59)"),
+    ("clock", '"8 pm"', "not a time of the clock (HH:MM, from 00:00 to 23:59)"),
+    ("clock", "20", "not a time of the clock (HH:MM, from 00:00 to 23:59)"),
+    ("most", "-1", "less than 0"),
+    ("most", "0.5", "not an integer"),
+    ("most", '"few"', "not an integer"),
+    ("days", "0", "less than 1"),
+    ("days", "3661", "more than 3660"),
+    ("days", "99999999999999999999", "not an integer"),
     ("when", '"2024-01-31"', "not epoch_ms"),
     ("text", '{"a": 1}', "expected one value, found an object"),
     ("text", '["a"]', "expected one value, found a list"),
@@ -127,7 +147,7 @@ def test_a_value_that_does_not_fit_quarantines_its_record_with_reason_and_path(f
 
 
 def test_null_and_empty_text_are_null_for_every_type(types):
-    members = ("n", "money", "currency", "country", "flag", "use", "day", "at", "text", "cents")
+    members = ("n", "money", "currency", "country", "flag", "use", "day", "at", "text", "cents", "clock", "most")
     outcome = types(*(document(member, raw) for member in members for raw in ("null", '""')), document("tags", "null"))
 
     assert outcome.quarantine == {}
