@@ -107,13 +107,17 @@ class Bulk:
         self.run(f"DROP TABLE {stage.name}")
 
     def pick(self, ids: pa.Array | pa.ChunkedArray) -> None:
-        """Make the TEMP table ``picked`` with these ids."""
-        self.run("CREATE TEMP TABLE picked (id BIGINT NOT NULL)")
+        """Fill the TEMP table ``picked`` with these ids; nobody's may be in it, or both would be looked up."""
+        if self._dialect == "postgresql":
+            self.run("CREATE TEMP TABLE picked (id BIGINT NOT NULL)")
+        elif self._connection.exec_driver_sql("SELECT 1 FROM picked LIMIT 1").first() is not None:
+            message = "ids are picked already in this transaction"
+            raise RuntimeError(message)
         self._fill("picked", pa.table({"id": ids}))
 
     def unpick(self) -> None:
-        """Drop the TEMP table ``picked``."""
-        self.run("DROP TABLE picked")
+        """Forget the ids; the end of a read does that too."""
+        self.run("DROP TABLE picked" if self._dialect == "postgresql" else "DELETE FROM picked")
 
     def count(self, name: str) -> int:
         """Return the number of rows of a TEMP table."""

@@ -23,6 +23,8 @@ _PRAGMAS = (
     "journal_size_limit=16777216",
 )
 _WRITE = {"unisono_write": True}
+_PICKED = "CREATE TEMP TABLE picked (id BIGINT NOT NULL)"
+"""Made once for each connection: to roll back a transaction that made a table costs SQLite its whole schema, read anew."""
 
 
 def store_url(url: str) -> URL:
@@ -83,6 +85,7 @@ def _sqlite_engine(url: URL, busy_timeout_s: float) -> Engine:
         connection.isolation_level = None  # transactions are begun below, not guessed from the first word
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        connection.execute(_PICKED)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
