@@ -10,6 +10,7 @@ import pytest
 from pipelines.store import Store
 from tests import _network
 from tests._hub import Hub, make_hub
+from tests._spark import spark  # noqa: F401  fixture
 from tests._stores import (  # noqa: F401  fixtures
     _postgres_shared,
     _sqlite_template,
