@@ -140,25 +140,31 @@ def _pages(context: StageContext, world: World) -> Iterator[Page]:
 
 
 def run_all(context: StageContext, progress: Progress) -> tuple[dict[str, float], dict[str, StageReport]]:
-    """Run normalise for every stream as sync does, then resolve and golden of people; return seconds and last report by stage."""
-    person = context.for_entity(_ENTITY)
+    """Run normalise for every stream as sync does, then resolve and golden of people.
+
+    Return the seconds of each stage, and the reports of resolve and golden.
+    """
     seconds: dict[str, float] = {}
     reports: dict[str, StageReport] = {}
 
-    def normalise(connection: ConnectionConfig) -> list[StageReport]:
-        return [_checked(NORMALISE, context.for_stream(connection, stream)) for stream in connection.streams]
+    def normalise(connection: ConnectionConfig) -> None:
+        for stream in connection.streams:
+            _checked(NORMALISE, context.for_stream(connection, stream))
 
-    steps: list[tuple[Stage, Callable[[], StageReport]]] = [
-        (NORMALISE, lambda: list(side_by_side(normalise, context.config.connections))[-1][-1]),
-        (RESOLVE, lambda: _checked(RESOLVE, person)),
-        (GOLDEN, lambda: _checked(GOLDEN, person)),
-    ]
-    for stage, step in steps:
-        began = time.perf_counter()
-        reports[stage.name] = step()
-        seconds[stage.name] = time.perf_counter() - began
-        progress(f"{stage.name}: {seconds[stage.name]:.2f} s")
+    with _timed(NORMALISE, seconds, progress):
+        list(side_by_side(normalise, context.config.connections))
+    for stage in (RESOLVE, GOLDEN):
+        with _timed(stage, seconds, progress):
+            reports[stage.name] = _checked(stage, context.for_entity(_ENTITY))
     return seconds, reports
+
+
+@contextmanager
+def _timed(stage: Stage, seconds: dict[str, float], progress: Progress) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    seconds[stage.name] = time.perf_counter() - began
+    progress(f"{stage.name}: {seconds[stage.name]:.2f} s")
 
 
 def _checked(stage: Stage, unit: StageContext) -> StageReport:

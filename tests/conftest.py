@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ from tests._stores import (  # noqa: F401  fixtures
 _network.block()
 os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
+
+
+def pytest_configure() -> None:
+    """Let interrupts through: a program started in the background inherits that they are ignored, and so do its children.
+
+    Dagster would put the same on SIGTERM, and no process that a test starts could be ended any more.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

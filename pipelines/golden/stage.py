@@ -23,6 +23,7 @@ from pipelines.golden.reading import read_candidates
 from pipelines.golden.survivorship import survive
 from pipelines.report import StageReport
 from pipelines.store import Counts, golden_reads, tables
+from pipelines.store.arrow_out import BIG_RESULT
 from pipelines.store.golden_reads import Scope
 from pipelines.store.pins import open_pins, repinned
 
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from pipelines.store.pins import Pin
 
 STAGE = "golden"
-READ_ENTITIES = 1_000_000
+READ_ENTITIES = 120_000
+READ_WHOLE = 1_000_000
+"""Up to so many entities are read at once where all of them are wanted; more would not be held in memory."""
 SPAN_ENTITIES = 60_000
 WRITE_ROWS = 20_000
 _CODE_VERSION = 2  # raise it when the same policy would choose otherwise: every golden row is then made anew
@@ -133,8 +136,8 @@ def _made(
     store: Store, tenant: int, policy: Policy, ids: pa.Array, pins: Sequence[Pin], *, everything: bool
 ) -> Iterator[_Made]:
     connections = golden_reads.connections(store, tenant)
-    for read in _slices(ids, READ_ENTITIES):
-        all_found = read_candidates(store, _scope(tenant, policy.entity, read, ids, everything=everything), connections)
+    for scope, read in _reads(store, Scope(tenant, policy.entity), ids, everything=everything):
+        all_found = read_candidates(store, scope, connections)
         for asked in _slices(read, SPAN_ENTITIES):
             found = all_found.between(asked[0], asked[-1])
             rows = survive(found.members, policy, found.contacts, found.roles)
@@ -147,15 +150,18 @@ def _slices(ids: pa.Array, size: int) -> Iterator[pa.Array]:
         yield ids.slice(start, size)
 
 
-def _scope(tenant: int, entity: str, read: pa.Array, ids: pa.Array, *, everything: bool) -> Scope:
-    """Ask for a span of ids where all of it is wanted: that needs no list of them in the store.
+def _reads(store: Store, whole: Scope, ids: pa.Array, *, everything: bool) -> Iterator[tuple[Scope, pa.Array]]:
+    """Yield what is read at once: spans where all is wanted, which need no list of ids in the store; else lists of ids.
 
-    Very many that are all there are have no bounds, so that SQLite reads its tables in their own order.
+    Very many that are all there are have no bounds on SQLite, which then reads its tables in their own order.
     """
-    if not everything:
-        return Scope(tenant, entity, ids=read)
-    span = Scope(tenant, entity, first=read[0].as_py(), last=read[-1].as_py())
-    return Scope(tenant, entity) if span.big and len(read) == len(ids) else span
+    tenant, entity = whole.tenant_id, whole.entity
+    if everything and store.dialect == "sqlite" and BIG_RESULT // 2 <= len(ids) <= READ_WHOLE:
+        yield whole, ids
+        return
+    for read in _slices(ids, READ_ENTITIES):
+        span = Scope(tenant, entity, first=read[0].as_py(), last=read[-1].as_py())
+        yield span if everything else Scope(tenant, entity, ids=read), read
 
 
 def _write(context: StageContext, lease: Lease, policy: Policy, golden: pa.Table, asked: pa.Array) -> _Done:

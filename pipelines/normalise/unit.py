@@ -37,10 +37,13 @@ _AHEAD = 1
 
 
 class _Ahead(NamedTuple):
-    """What was done before a transaction: the ids of the part's records, and files of rows by entity."""
+    """What was done before a transaction: the ids of the part's records, and by entity rows and the file that holds them."""
 
     own: Places | None = None
-    files: Mapping[str, RowFile | None] = MappingProxyType({})
+    rows: Mapping[str, tuple[pa.Table, RowFile | None]] = MappingProxyType({})
+
+
+_NOTHING = _Ahead()
 
 
 class Unit:
@@ -149,16 +152,16 @@ class Unit:
         keys = part.told.column("source_key")
         own = self.store.known_records(self.connection_id, self.object, keys, tenant_id=self.context.tenant_id)
         if own is None:
-            yield _Ahead()
+            yield _NOTHING
             return
-        with ExitStack() as made:
-            files: dict[str, RowFile | None] = {}
+        with ExitStack() as files:
+            made: dict[str, tuple[pa.Table, RowFile | None]] = {}
             for name, rows in part.ready.rows.items():
                 entity = self.store.vocabulary.entity(name)
                 if refers_to_itself(entity, rows):
                     new = with_ids(entity, rows, own, _NOBODY)
-                    files[name] = made.enter_context(self.store.row_file(tables.metadata.tables[name], new))
-            yield _Ahead(own, files)
+                    made[name] = new, files.enter_context(self.store.row_file(tables.metadata.tables[name], new))
+            yield _Ahead(own, made)
 
     def _watch(self, part: Made) -> None:
         """Raise TooManyBad before a part is written whose records go bad one after another."""
@@ -180,27 +183,25 @@ class Unit:
     def _origin(self) -> Origin:
         return Origin(self.connection_id, self.object, self._main_entity(), self._owners())
 
-    def _store(self, tx: WriteTransaction, part: Made, ahead: _Ahead = _Ahead()) -> None:  # noqa: B008  frozen
+    def _store(self, tx: WriteTransaction, part: Made, ahead: _Ahead = _NOTHING) -> None:
         told, quarantined = part.told, part.mapped.quarantine
-        if ahead.own is None:
-            own = tx.intern(self._origin.own_refs(told.column("source_key"))).column("source_record_id")
-        else:
-            own = pa.chunked_array([pa.array(ahead.own)])
+        own = ahead.own
+        if own is None:
+            own = tx.intern(self._origin.own_refs(told.column("source_key"))).column("source_record_id").to_numpy()
+        ids = pa.array(own)
         bad = pc.is_in(told.column("ordinal"), value_set=quarantined.column("ordinal").combine_chunks())
-        good = told.append_column("source_record_id", own).filter(pc.invert(bad))
+        good = told.append_column("source_record_id", ids).filter(pc.invert(bad))
         self._store_deletes(tx, good)
-        self._store_rows(tx, good, own.to_numpy(), part.ready, ahead.files)
+        self._store_rows(tx, good, own, part.ready, ahead)
         self._store_quarantine(tx, good, part.bad)
-        source_rows.mark_mapped(tx, own, self.mapping.version)
+        source_rows.mark_mapped(tx, ids, self.mapping.version)
         self._count(part.mapped)
         fault = imbalance(_STAGE, self.counts)
         if fault is not None:
             do = "report this with the mapping: it is a fault of the engine"
             raise Unaccounted("rows are not accounted for, so nothing was written", where=self._unit, why=fault, do=do)
 
-    def _store_rows(
-        self, tx: WriteTransaction, good: pa.Table, own: Places, ready: Ready, files: Mapping[str, RowFile | None]
-    ) -> None:
+    def _store_rows(self, tx: WriteTransaction, good: pa.Table, own: Places, ready: Ready, ahead: _Ahead) -> None:
         refs = tx.intern(ready.refs)
         for name, table in build.stub_contacts(refs).items():
             if table.num_rows:
@@ -210,11 +211,11 @@ class Unit:
         source_rows.mark_live(tx, parents.column("source_record_id"))
         for name, rows in ready.rows.items():
             entity, table = self.store.vocabulary.entity(name), tables.metadata.tables[name]
-            new = with_ids(entity, rows, own, numbers)
+            new, file = ahead.rows.get(name) or (with_ids(entity, rows, own, numbers), None)
             if self._is_timed(name):
                 current = source_rows.current_rows(tx, name, parents.column("source_record_id"))
                 new = build.with_term_times(entity, new, current)
-            counts = tx.replace_set(table, parents, new, files.get(name))
+            counts = tx.replace_set(table, parents, new, file)
             self.counts.update(
                 emitted=new.num_rows, written=counts.written, unchanged=counts.unchanged, retired=counts.retired
             )

@@ -83,7 +83,8 @@ def resolve_table(
     """Partition the records of a match table; without a model one is learned from them first.
 
     What people decided (``constraints``) binds the partition and stays out of what is learned. ``meanwhile`` is called
-    beside learning and scoring, as soon as what it reads is there; what it raises is raised here.
+    beside the steps that leave a core free: learning, and choosing the threshold and the partition. What it raises is raised
+    here.
     ``then`` is called while the tables that the resolution was made in are still there. With ``spark`` the steps over all
     records run there; the result is the same.
     """

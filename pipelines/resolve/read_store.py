@@ -43,7 +43,7 @@ def read_match_table(
     terms = _terms(entity, policy)
     reads: dict[str, Callable[[], pa.Table]] = {
         "party_rows": lambda: identity.parties(store, tenant_id, entity, terms, ids),
-        "point_rows": lambda: identity.contact_points(store, tenant_id, ids),
+        "point_rows": lambda: _numbered(identity.contact_points(store, tenant_id, ids)),
         "identifier_rows": lambda: identity.party_identifiers(store, tenant_id, ids),
         "employee_rows": lambda: identity.employees(store, tenant_id, ids),
     }
@@ -51,10 +51,15 @@ def read_match_table(
     try:
         with ThreadPoolExecutor(max_workers=2) as readers:
             for name, rows in zip(reads, readers.map(lambda read: read(), reads.values()), strict=True):
-                con.register(name, rows.append_column("n", pa.array(np.arange(rows.num_rows, dtype=np.int32))))
+                con.register(name, rows)
         return _aggregate(con, entity, terms)
     finally:
         con.close()
+
+
+def _numbered(rows: pa.Table) -> pa.Table:
+    """Add a number ``n``; given here, it keeps all threads at work where DuckDB's row_number would leave one."""
+    return rows.append_column("n", pa.array(np.arange(rows.num_rows, dtype=np.int32)))
 
 
 def read_match_rows(store: Store, tenant_id: int, entity: str, policy: Policy, ids: pa.Array) -> list[dict[str, Any]]:

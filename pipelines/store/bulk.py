@@ -148,15 +148,15 @@ class Bulk:
 
     def insert_file(self, table: Table, file: RowFile, constants: dict[str, Any]) -> bool:
         """Insert a file's rows with these values in further columns, if there is room; tell whether there was."""
-        found = self._files.select(file)
+        found = self._files.attach(file)
         if found is None:
             return False
-        names, select = found
-        target = ", ".join([*(f'"{name}"' for name in constants), *names])
-        values = "".join(f"?{number}, " for number in range(1, len(constants) + 1))
+        columns, source = found
+        chosen = {**{name: f"?{number}" for number, name in enumerate(constants, 1)}, **columns}
+        names = ", ".join(f'"{name}"' for name in chosen)
         # not by text(), to which a colon in a shared value would be a parameter
         self._connection.exec_driver_sql(
-            f'INSERT INTO "{table.name}" ({target}) {select.replace("SELECT ", f"SELECT {values}", 1)}',
+            f'INSERT INTO "{table.name}" ({names}) SELECT {", ".join(chosen.values())} FROM {source}',
             tuple(constants.values()),
         )
         return True

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from adbc_driver_sqlite import dbapi
 
+from connectors.sdk.errors import StoreFull
 from pipelines.store.sqlite_rows import parted
 
 if TYPE_CHECKING:
@@ -48,11 +49,21 @@ def row_file(stored: pa.Table) -> Iterator[RowFile | None]:
         return
     with tempfile.TemporaryDirectory(prefix="unisono-stage-") as folder:
         path = Path(folder) / "rows.db"
+        _write(path, pa.table(differing))
+        yield RowFile(path, stored.num_rows, tuple(differing), shared)
+
+
+def _write(path: Path, rows: pa.Table) -> None:
+    try:
         with dbapi.connect(f"file:{path}", autocommit=True) as connection, connection.cursor() as cursor:
             for pragma in _UNSAFE:
                 cursor.execute(f"PRAGMA {pragma}")
-            cursor.adbc_ingest(_TABLE, pa.table(differing), mode="create")
-        yield RowFile(path, stored.num_rows, tuple(differing), shared)
+            cursor.adbc_ingest(_TABLE, rows, mode="create")
+    except dbapi.Error as error:
+        raise StoreFull(
+            "rows on their way into the store could not be written to the temporary folder", where=str(path.parent),
+            why=str(error).strip(), do="free space there, or set TMPDIR to a folder that has some, then run again",
+        ) from error  # fmt: skip
 
 
 class Attached:
@@ -67,8 +78,8 @@ class Attached:
         """Write stored columns to a file that is removed with the others; ``None`` if there is no use or no room for it."""
         return self._made.enter_context(row_file(stored)) if len(self._names) < _AT_MOST else None
 
-    def select(self, file: RowFile) -> tuple[list[str], str] | None:
-        """Return the columns of a file's rows and the SELECT of them, in their order; ``None`` if there is no room for it."""
+    def attach(self, file: RowFile) -> tuple[dict[str, str], str] | None:
+        """Return as SQL what each column of a file's rows holds, and the table that they are in; ``None`` if there is no room."""
         if len(self._names) >= _AT_MOST:
             return None
         name = f"staged_{len(self._names)}"
@@ -76,9 +87,7 @@ class Attached:
         self._names.append(name)
         with suppress(OSError):  # what is open lives on, where the system allows that; a killed process leaves no file
             file.path.unlink()
-        columns = {f'"{column}"': f'"{column}"' for column in file.names}
-        columns |= {f'"{column}"': sql for column, sql in file.shared.items()}
-        return list(columns), f"SELECT {', '.join(columns.values())} FROM {name}.{_TABLE}"
+        return {**{column: f'"{column}"' for column in file.names}, **file.shared}, f"{name}.{_TABLE}"
 
     def release(self) -> None:
         """Detach and remove the files; no transaction may be open."""

@@ -123,7 +123,9 @@ class Store:
         if self.dialect != "sqlite" or rows.num_rows < sqlite_staged.WORTH_A_FILE:
             yield None
             return
-        with sqlite_staged.row_file(stored_columns(rows, table, dialect=self.dialect)) as file:
+        with ExitStack() as made:
+            with translated(f"rows for {table.name}"):
+                file = made.enter_context(sqlite_staged.row_file(stored_columns(rows, table, dialect=self.dialect)))
             yield file
 
     @contextmanager

@@ -211,14 +211,14 @@ def _hook_sql(cross: Callable[..., None]) -> None:
             _note(cross, "bulk insert", name)
 
     _put(Bulk, "_fill", filled)
-    attach = Attached.select
+    attach = Attached.attach
 
     def attached(self: Attached, file: Any) -> Any:
         made = attach(self, file)
         cross(_stage() if _stage() != "extract" else "commit", "after rows are staged")
         return made
 
-    _put(Attached, "select", attached)
+    _put(Attached, "attach", attached)
     _hook_commit(cross)
 
 

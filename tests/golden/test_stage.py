@@ -80,7 +80,7 @@ def test_rows_read_in_the_order_of_the_tables_give_the_same_golden_rows(
 ) -> None:
     hub.role("desk/1", "employee")
     hub.counts()
-    monkeypatch.setattr("pipelines.store.golden_reads.BIG_RESULT", 0)
+    monkeypatch.setattr(stage, "BIG_RESULT", 0)
     monkeypatch.setattr(stage, "SPAN_ENTITIES", 1)
     asked: list[Scope] = []
     read = stage.read_candidates
@@ -89,7 +89,8 @@ def test_rows_read_in_the_order_of_the_tables_give_the_same_golden_rows(
     )
 
     assert hub.counts(full=True) == {"read": 3, "entities": 2, "written": 0, "unchanged": 2, "removed": 0}
-    assert [(scope.ids, scope.first, scope.last) for scope in asked] == [(None, None, None)]
+    first, last = (None, None) if hub.store.dialect == "sqlite" else (1, 2)
+    assert [(scope.ids, scope.first, scope.last) for scope in asked] == [(None, first, last)]
 
 
 def test_incremental_runs_give_what_a_full_run_gives(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from pipelines.normalise import parts, unit
 from pipelines.normalise.batch import Origin
 from pipelines.normalise.mapper import Mapper, MapTask
 from pipelines.store import Store, digest, sqlite_staged
+from pipelines.store.bulk import Bulk
 from tests._hub import MAPPING, Hub, make_hub
 
 pytestmark = pytest.mark.slow  # each starts a process
@@ -79,8 +80,10 @@ def test_what_is_prepared_before_a_transaction_gives_the_same_store(
     notes = [{"id": 9, "about": 1, "text": "hello", "updated": "2026-01-05T00:00:00Z"}]
     changed = [{**RECORDS[0], "first": "Ada Augusta", "updated": "2026-03-01T00:00:00Z"}, RECORDS[1]]
 
+    first = [*RECORDS, {**ADA, "id": 5, "email": "bob@example.org"}]
+
     def live(one: Hub) -> list[Any]:
-        reports = [_sync(one, monkeypatch, RECORDS), _sync(one, monkeypatch, changed)]
+        reports = [_sync(one, monkeypatch, first), _sync(one, monkeypatch, changed)]
         one.vendor.pages = [one.page(notes, stream="notes")]
         extract.run(one.context("notes"))
         return [(report.counts, report.details) for report in (*reports, normalise.run(one.context("notes")))]
@@ -88,8 +91,15 @@ def test_what_is_prepared_before_a_transaction_gives_the_same_store(
     plain = live(twin)
     monkeypatch.setattr(sqlite_staged, "WORTH_A_FILE", 1)
     monkeypatch.setattr("pipelines.store.bulk._WORTH_A_STAGE", 1)
+    used: list[str] = []
+    insert_file = Bulk.insert_file
+    monkeypatch.setattr(
+        Bulk, "insert_file", lambda *given: (used.append(given[1].name) if given[3] else None, insert_file(*given))[1]
+    )
 
     assert live(hub) == plain
+    ahead = ["person", "contact_point"] if hub.store.dialect == "sqlite" else []
+    assert used == ahead  # of the first load: what changed is compared row by row, and a note refers to somebody else
     assert digest(hub.store) == digest(twin.store)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import select
 
+from connectors.sdk.errors import StoreFull
 from pipelines.store import Counts, Store, digest, sqlite_staged
 from pipelines.store.sqlite_staged import Attached
 from tests.store.rows import T, intern, people, refs, writing
@@ -36,13 +37,15 @@ def read_back(rows: pa.Table) -> list[tuple[Any, ...]]:
     attached = Attached(driver)
     file = attached.make(rows)
     assert file is not None
-    found = attached.select(file)
+    found = attached.attach(file)
     assert found is not None
-    names, select_sql = found
-    values = driver.execute(select_sql).fetchall()
+    columns, source = found
+    chosen = ", ".join(
+        columns.get(name, "NULL") for name in rows.column_names
+    )  # a column of NULL alone has no place there
+    values = driver.execute(f"SELECT {chosen} FROM {source}").fetchall()
     attached.release()
-    places = [names.index(f'"{name}"') if f'"{name}"' in names else None for name in rows.column_names]
-    return [tuple(None if place is None else row[place] for place in places) for row in values]
+    return values
 
 
 @pytest.mark.parametrize(
@@ -83,12 +86,25 @@ def test_more_inserts_than_files_can_be_attached_all_go_in(sqlite_store: Store) 
     ids = intern(sqlite_store, *map(str, range(30)))
 
     with writing(sqlite_store) as tx:
-        for start in range(0, 30, 2):
+        for start in range(0, 30, 2):  # fifteen inserts
             tx.insert(PERSON, people(ids[start : start + 2], [f"{start}", f"{start + 1}"]))
 
     assert sqlite_store.read(select(PERSON.c.full_name).order_by(PERSON.c.source_record_id)) == [
         (str(number),) for number in range(30)
     ]
+
+
+def test_a_file_made_ahead_that_finds_no_room_is_not_needed(sqlite_store: Store) -> None:
+    ids = intern(sqlite_store, *map(str, range(40)))
+
+    with writing(sqlite_store) as tx:
+        for start in range(0, 40, 2):
+            some = ids[start : start + 2]
+            rows = people(some, [f"{start}", f"{start + 1}"])
+            with sqlite_store.row_file(PERSON, rows) as file:
+                assert tx.replace_set(PERSON, pa.table({"source_record_id": some}), rows, file) == Counts(written=2)
+
+    assert len(sqlite_store.read(select(PERSON.c.full_name))) == 40
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["committed", "rolled back"])
@@ -127,6 +143,22 @@ def test_a_file_made_ahead_is_what_is_written_where_nothing_was_said_yet(sqlite_
     assert sqlite_store.read(seq.order_by(PERSON.c.source_record_id)) == [
         ("Ada", "test", True, None), ("Bob", "test", True, None),
     ]  # fmt: skip
+
+
+def test_a_full_temporary_folder_is_named_and_nothing_is_written(
+    sqlite_store: Store, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = intern(sqlite_store, "1", "2")
+    monkeypatch.setattr(sqlite_staged, "_UNSAFE", ("journal_mode=OFF", "max_page_count=1"))  # as a full disk does it
+    said = pytest.raises(StoreFull, match=r"temporary folder(?s:.*)full(?s:.*)TMPDIR")
+
+    with said, writing(sqlite_store) as tx:
+        tx.insert(PERSON, people(ids, ["Ada", "Bob"]))
+    with said, sqlite_store.row_file(PERSON, people(ids, ["Ada", "Bob"])):
+        pass
+
+    assert sqlite_store.read(select(PERSON.c.full_name)) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_ids_are_told_ahead_only_if_every_record_has_one_and_is_no_stub(sqlite_store: Store) -> None:

@@ -44,6 +44,13 @@ def test_a_page_under_another_position_is_repeated_and_too_many_of_them_are_a_ci
     assert [rounds.met(_at(n), _page(1)) for n in range(1, 5)] == [(True, False)] * 3 + [(True, True)]
 
 
+def test_a_place_that_repeats_another_and_answers_the_same_again_is_a_circle() -> None:
+    rounds = Rounds()
+    rounds.met(_at(0), _page(1))
+    assert rounds.met(_at(1), _page(1)) == (True, False)
+    assert rounds.met(_at(1), _page(1)) == (True, True)
+
+
 def test_the_next_process_knows_the_first_pages_and_the_last() -> None:
     rounds = Rounds()
     for number in range(100):
