@@ -10,19 +10,30 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipelines.spark.session import Spark
 
 SMALL = {
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.driver.memory": "1g",
+    "spark.default.parallelism": "1",
     "spark.driver.extraJavaOptions": (
         "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmn512m -XX:MetaspaceSize=256m -XX:ReservedCodeCacheSize=256m"
+        " -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
     ),
+    "spark.driver.memory": "1g",
     "spark.executor.heartbeatInterval": "60s",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     "spark.network.timeout": "600s",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.constraintPropagation.enabled": "false",
+    "spark.sql.parquet.compression.codec": "uncompressed",
+    "spark.sql.shuffle.partitions": "1",
 }
-"""Settings for few rows on a machine that is busy with other tests: much of the work would be Java optimising and clearing up itself."""
+"""Settings for few rows on a machine that is busy with other tests: much of the work would be Java compiling and clearing up."""
+COMPILED = {"spark.sql.codegen.factoryMode": "FALLBACK", "spark.sql.codegen.wholeStage": "true"}
+"""As Spark does it unless told otherwise: queries become Java classes, which costs more than few rows do."""
 _MISSING = (
     "a Java 17 runtime and PySpark are needed: apt-get install openjdk-17-jre-headless; pip install 'unisono[spark]'"
 )
@@ -41,3 +52,14 @@ def spark() -> Spark:
     from pipelines.spark.settings import SparkSettings
 
     return SparkSettings("local[2]", None, tuple(sorted(SMALL.items()))).session()
+
+
+@pytest.fixture
+def compiled(spark: Spark) -> Iterator[Spark]:
+    """The session while its queries become Java classes: for what an expression means, row by row."""
+    settings = spark._spark.conf
+    for key, value in COMPILED.items():
+        settings.set(key, value)
+    yield spark
+    for key in COMPILED:
+        settings.set(key, SMALL[key])

@@ -7,8 +7,9 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial, reduce
+from functools import partial
 from importlib import resources
 from itertools import count
 from pathlib import Path
@@ -72,6 +73,7 @@ class Spark:
         self, master: str | None = None, exchange: str | Path | None = None, config: Mapping[str, str] | None = None
     ) -> None:
         self._spark = _start(master, config or {})
+        self._local = _is_local(self._spark.sparkContext.master)
         self._folder = Path(tempfile.mkdtemp(prefix="unisono-spark-", dir=exchange))
         _add_java(self._spark, self._folder / "unisono-functions.jar")
         self._numbers = count()
@@ -114,11 +116,10 @@ class Spark:
 
     def fill(self, name: str, columns: Mapping[str, str], queries: Sequence[str]) -> None:
         """Keep the rows of several queries together as a table of the given columns and types."""
-        empty = self._spark.createDataFrame([], ", ".join(f"`{column}` {kind}" for column, kind in columns.items()))
-        found = empty
-        for query in queries:
-            part = self._spark.sql(query).toDF(*columns)
-            found = found.unionAll(part.selectExpr(*(f"CAST(`{c}` AS {kind}) AS `{c}`" for c, kind in columns.items())))
+        kinds = ", ".join(f"`{column}` {kind}" for column, kind in columns.items())
+        cast = [f"CAST(`{column}` AS {kind}) AS `{column}`" for column, kind in columns.items()]
+        parts = [self._spark.sql(query).toDF(*columns).selectExpr(*cast) for query in queries]
+        found = self._united(parts) if parts else self._spark.createDataFrame([], kinds)
         found.createOrReplaceTempView(f"filling_{name}")
         self.keep(name, f"SELECT * FROM filling_{name}")
         self._spark.catalog.dropTempView(f"filling_{name}")
@@ -154,20 +155,23 @@ class Spark:
 
     def fetch_all(self, queries: Sequence[str]) -> list[pa.Table]:
         """Return the rows of several queries as Arrow tables, computed in one job."""
-        frames = [self._spark.sql(query) for query in queries]
-        numbered = [
-            frame.selectExpr(f"{number} AS query", *(f"`{name}` AS `{number} {name}`" for name in frame.columns))
-            for number, frame in enumerate(frames)
-        ]
-        if not numbered:
+        if not queries:
             return []
-        whole = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), numbered)
+        frames = [self._spark.sql(query) for query in queries]
+        places = [_places(frame.dtypes) for frame in frames]
+        kinds = dict(each for placed in places for each in placed.values())
+        whole = self._united(
+            [
+                _placed(frame, number, placed, kinds)
+                for number, (frame, placed) in enumerate(zip(frames, places, strict=True))
+            ]
+        )
         with self._lock:
             folder = self._new_folder()
             whole.write.parquet(folder)
         table = pq.read_table(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        return [_picked(table, number, frame.columns) for number, frame in enumerate(frames)]
+        return [_picked(table, number, placed) for number, placed in enumerate(places)]
 
     def take(self, name: str) -> pa.Table:
         """Return a table that is kept."""
@@ -195,11 +199,25 @@ class Spark:
             shutil.rmtree(file, ignore_errors=True)
         return [each for each, _ in told]
 
+    def _united(self, frames: Sequence[DataFrame]) -> DataFrame:
+        """Return the rows of all frames: two by two, as each union is analysed when it is made.
+
+        On this machine they share tasks: a task has to be told of the whole union, and few tasks run at once.
+        """
+        found = list(frames)
+        while len(found) > 1:
+            pairs = zip(found[::2], found[1::2], strict=False)
+            found = [a.unionAll(b) for a, b in pairs] + found[len(found) // 2 * 2 :]
+        return found[0].coalesce(self.parts) if self._local else found[0]
+
     def _show(self, name: str, folders: list[str], columns: Iterable[str], schema: StructType | None) -> None:
         """Name a table; without its schema Spark runs a job that reads it from the files."""
         reader: Any = self._spark.read
         frame: DataFrame = (reader.schema(schema) if schema is not None else reader).parquet(*folders)
-        frame.select(*(f"`{column}`" for column in columns)).createOrReplaceTempView(name)
+        wanted = list(columns)
+        if schema is None or schema.names != wanted:
+            frame = frame.select(*(f"`{column}`" for column in wanted))
+        frame.createOrReplaceTempView(name)
         before, self._tables[name] = self._tables.get(name, []), folders
         for folder in before:
             shutil.rmtree(folder, ignore_errors=True)
@@ -247,9 +265,31 @@ def _schema(schema: pa.Schema) -> StructType | None:
     return None if "void" in made.simpleString() else made
 
 
-def _picked(table: pa.Table, number: int, columns: Sequence[str]) -> pa.Table:
+def _places(dtypes: Sequence[tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Give each column of a query a place and its type: queries share the places of a type, so that their union is narrow."""
+    taken: Counter[str] = Counter()
+    places = {}
+    for name, kind in dtypes:
+        places[name] = f"{kind} {taken[kind]}", kind
+        taken[kind] += 1
+    return places
+
+
+def _placed(
+    frame: DataFrame, number: int, places: Mapping[str, tuple[str, str]], kinds: Mapping[str, str]
+) -> DataFrame:
+    """Put a query's columns into their places, in the order of ``kinds``; the other places are empty."""
+    names = {place: name for name, (place, _) in places.items()}
+    shown = (
+        f"`{names[place]}` AS `{place}`" if place in names else f"CAST(NULL AS {kind}) AS `{place}`"
+        for place, kind in kinds.items()
+    )
+    return frame.selectExpr(f"{number} AS query", *shown)
+
+
+def _picked(table: pa.Table, number: int, places: Mapping[str, tuple[str, str]]) -> pa.Table:
     mine = table.filter(pc.equal(table.column("query"), number))
-    return mine.select([f"{number} {name}" for name in columns]).rename_columns(list(columns))
+    return mine.select([place for place, _ in places.values()]).rename_columns(list(places))
 
 
 def _together(folders: list[str]) -> pa.Table:
@@ -269,7 +309,7 @@ def _start(master: str | None, config: Mapping[str, str]) -> SparkSession:
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     jar = Path(splink.__file__).parent / "internals" / "files" / "spark_jars" / _SPLINK
-    here = _HERE if (master or "").startswith("local") else {}
+    here = _HERE if _is_local(master) else {}
     wanted = {
         **_USUAL,
         **here,
@@ -284,6 +324,10 @@ def _start(master: str | None, config: Mapping[str, str]) -> SparkSession:
     session: SparkSession = builder.getOrCreate()
     session.sparkContext.setLogLevel(str(wanted["spark.log.level"]))
     return session
+
+
+def _is_local(master: str | None) -> bool:
+    return (master or "").startswith("local")
 
 
 def _add_java(session: SparkSession, jar: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.network,
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # PySpark's own
 ]
-_STREAMS = {"hubspot": ["contacts", "owners"], "klaviyo": ["profiles"]}
+_STREAMS = {"shopify": ["customers"], "zendesk": ["organizations", "users"]}
 
 
 def test_a_sync_on_spark_leaves_the_same_meaning_in_the_store(tmp_path: Path) -> None:
@@ -38,6 +38,10 @@ def test_a_sync_on_spark_leaves_the_same_meaning_in_the_store(tmp_path: Path) ->
             file.write_text(yaml.safe_dump(settings))
             done = run_here("--config", file, "sync", "--json")
             assert done.code == 0, done.err
+            resolved, normalised = done.stage("resolve"), done.stage("normalise")
+            assert resolved["person"]["merged"] > 0
+            assert resolved["organization"]["read"] > 1
+            assert sum(row["quarantined"] for row in normalised.values()) > 0
             digests.append(run_here("--config", file, "store", "digest").digest)
 
     assert digests[1] == digests[0]

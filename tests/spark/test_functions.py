@@ -50,10 +50,10 @@ def unknown_to_java(spark: Spark) -> set[int]:
     return {row[0] for row in spark.rows(r"SELECT n FROM given WHERE c RLIKE '\\p{Cn}'")}
 
 
-def test_every_character_is_treated_alike(spark):
+def test_every_character_is_treated_alike(compiled):
     found = differences(
         both(
-            spark,
+            compiled,
             numbered(c=CHARACTERS),
             [
                 "lower(c)", "upper(c)", "nfc_normalize('a' || c)", "length(c)", "strlen(c)",
@@ -64,27 +64,27 @@ def test_every_character_is_treated_alike(spark):
     )  # fmt: skip
 
     # Two libraries, two editions of Unicode: characters younger than Java 17 have no case and no class there.
-    younger = unknown_to_java(spark)
+    younger = unknown_to_java(compiled)
     assert [pair for pair in found if pair[0]["n"] not in younger] == []
     assert len(found) <= 0.005 * len(CHARACTERS)
 
 
-def test_accents_are_taken_off_alike(spark):
-    found = differences(both(spark, numbered(c=[f"a{c}" for c in CHARACTERS]), ["strip_accents(c)"]))
+def test_accents_are_taken_off_alike(compiled):
+    found = differences(both(compiled, numbered(c=[f"a{c}" for c in CHARACTERS]), ["strip_accents(c)"]))
 
-    younger = unknown_to_java(spark)
+    younger = unknown_to_java(compiled)
     assert [pair for pair in found if pair[0]["n"] not in younger] == []
     assert len(found) <= 0.005 * len(CHARACTERS)
 
 
-def test_similarities_are_the_same_number(spark):
+def test_similarities_are_the_same_number(compiled):
     rnd = random.Random(5)
     words = ["".join(rnd.choices("abcdeé ñ1жß", k=rnd.randint(0, 18))) for _ in range(3000)]
     others = [_mistyped(rnd, word) for word in words]
     pairs = numbered(a=[*words, *words], b=[*others, *reversed(words)])
 
     found = both(
-        spark,
+        compiled,
         pairs,
         ["jaro_winkler_similarity(a, b)", "levenshtein(a, b)", "damerau_levenshtein(a, b)", "list_has_any([a], [b])"],
     )
@@ -112,21 +112,23 @@ CLOCKS = [
 ]  # fmt: skip
 
 
-def test_times_are_read_alike_to_the_microsecond(spark):
+def test_times_are_read_alike_to_the_microsecond(compiled):
     given = numbered(t=TIMES)
 
-    assert differences(both(spark, given, ["try_cast(t AS TIMESTAMPTZ)", "try_cast(substr(t, 1, 10) AS DATE)"])) == []
+    assert (
+        differences(both(compiled, given, ["try_cast(t AS TIMESTAMPTZ)", "try_cast(substr(t, 1, 10) AS DATE)"])) == []
+    )
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Pacific/Apia", "UTC"])
-def test_a_wall_clock_is_the_same_instant_also_where_an_hour_comes_twice_or_never(spark, zone):
-    assert differences(both(spark, numbered(t=CLOCKS), [f"timezone('{zone}', try_cast(t AS TIMESTAMP))"])) == []
+def test_a_wall_clock_is_the_same_instant_also_where_an_hour_comes_twice_or_never(compiled, zone):
+    assert differences(both(compiled, numbered(t=CLOCKS), [f"timezone('{zone}', try_cast(t AS TIMESTAMP))"])) == []
 
 
-def test_times_in_a_vendors_own_format_are_read_by_the_same_reader(spark):
+def test_times_in_a_vendors_own_format_are_read_by_the_same_reader(compiled):
     given = numbered(t=["31/1/2024 9:30", "31/01/2024 09:30", "2024", "", None])
 
-    rows = both(spark, given, ["CAST(try_strptime(t, '%d/%m/%Y %H:%M') AS TIMESTAMPTZ)"])
+    rows = both(compiled, given, ["CAST(try_strptime(t, '%d/%m/%Y %H:%M') AS TIMESTAMPTZ)"])
 
     assert differences(rows) == []
     assert rows[0][0]["x0"] is not None
@@ -147,7 +149,7 @@ DECIMALS = [
 ]
 
 
-def test_numbers_are_read_alike_or_not_at_all(spark):
+def test_numbers_are_read_alike_or_not_at_all(compiled):
     given = numbered(t=DECIMALS)
 
-    assert differences(both(spark, given, ["try_cast(nullif(t, ' 1') AS DECIMAL(38,6))"])) == []
+    assert differences(both(compiled, given, ["try_cast(nullif(t, ' 1') AS DECIMAL(38,6))"])) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlglot import exp
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 PLACE: Final = "place"
 """Column that numbers the rows of a source: what comes back from Spark has no order."""
+_SOURCE: Final = "unisono_stand_in_source"
+_VARIABLES: Final = {name: f"unisono_stand_in_{name}" for name in ("timezone", "default_region")}
+"""What stands in a translated query for what differs between batches."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,21 @@ class SparkEmit:
 
     def sql(self, source: str, variables: Mapping[str, str | None]) -> str:
         """Return the query over a table of this name."""
+        made = self._translated.replace(_SOURCE, source)
+        for name, stand_in in _VARIABLES.items():
+            value = variables.get(name)
+            said = exp.Null() if value is None else exp.Literal.string(value)
+            made = made.replace(f"'{stand_in}'", said.sql(dialect="spark"))
+        return made
+
+    @cached_property
+    def _translated(self) -> str:
+        """The query with stand-ins, so that a batch costs no translation."""
         query = self.query.copy()
         for table in list(query.find_all(exp.Table)):
             if table.name == "called":
-                table.replace(exp.to_table(source))
-        return to_spark(query, variables=variables, functions=self.functions)
+                table.replace(exp.to_table(_SOURCE))
+        return to_spark(query, variables=_VARIABLES, functions=self.functions)
 
 
 def spark_emit(emit: EmitSql, connector: str) -> SparkEmit:

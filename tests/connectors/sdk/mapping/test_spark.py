@@ -46,7 +46,7 @@ def on_both(
     )
 
 
-def test_every_case_of_coercion_ends_alike(spark: Spark, tmp_path: Path) -> None:
+def test_every_case_of_coercion_ends_alike(compiled: Spark, tmp_path: Path) -> None:
     cases = [coercion.document(member, raw) for member, raw, *_ in (*coercion.FITS, *coercion.FAILS)]
     odd = [
         coercion.document("text", json.dumps(text, ensure_ascii=False))
@@ -59,25 +59,25 @@ def test_every_case_of_coercion_ends_alike(spark: Spark, tmp_path: Path) -> None
     ]
     made = folder(tmp_path, coercion.TYPES)
 
-    expected, found = on_both(spark, made, "things", batch_of([*cases, *odd, *numbers]))
+    expected, found = on_both(compiled, made, "things", batch_of([*cases, *odd, *numbers]))
 
     assert found == expected
     assert len(found["quarantine"]) >= len(coercion.FAILS)
 
 
-def test_a_number_that_became_text_or_an_object_is_no_silent_null(spark: Spark, tmp_path: Path) -> None:
+def test_a_number_that_became_text_or_an_object_is_no_silent_null(compiled: Spark, tmp_path: Path) -> None:
     documents = [
         f'{{{coercion.BASE}, "n": {raw}}}' for raw in ("1", '"1"', '"one"', '{"a": 1}', "[1]", "1.5", "true", "null")
     ]
     made = folder(tmp_path, coercion.TYPES)
 
-    expected, found = on_both(spark, made, "things", batch_of(documents))
+    expected, found = on_both(compiled, made, "things", batch_of(documents))
 
     assert found == expected
     assert {row["source_key"] for row in found["quarantine"]} == {"2", "3", "4", "5", "6"}
 
 
-def test_every_operator_ends_alike(spark: Spark, tmp_path: Path) -> None:
+def test_every_operator_ends_alike(compiled: Spark, tmp_path: Path) -> None:
     documents = [
         {"id": 1, "name": {"first": "Ada", "last": "Byron"}, "sex": "f", "state": "a", "born": "10/12/1815", "lang": "english", "tags": "b, a,,b",
          "roles": [{"kind": "x", "title": "t0"}, {"kind": "main", "title": "t1"}], "vip": True,
@@ -93,7 +93,7 @@ def test_every_operator_ends_alike(spark: Spark, tmp_path: Path) -> None:
     made = folder(tmp_path, semantics.EVERYTHING, semantics.HOOKS)
     batch = batch_of(documents, ops=["upsert"] * 7 + ["delete"])
 
-    expected, found = on_both(spark, made, "things", batch, **SETTINGS)
+    expected, found = on_both(compiled, made, "things", batch, **SETTINGS)
 
     assert found == expected
     assert found["rows"]
