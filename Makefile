@@ -28,7 +28,7 @@ test: $(READY)  ## Run all tests
 	@$(BIN)/python -m pytest -q -n auto
 
 fast: $(READY)  ## Run the tests that need only seconds
-	@$(BIN)/python -m pytest -q -n auto -m "not slow and not postgres and not browser"
+	@$(BIN)/python -m pytest -q -n auto -m "not slow and not postgres and not browser and not spark"
 
 check: $(READY)  ## Lint, types, import rule, connectors, generated files: what CI runs first
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -60,6 +60,7 @@ bench-pipeline: $(READY)  ## Landed payloads to golden people, a million of them
 bench-quota: $(READY)  ## How much of an allowed rate is used
 bench-rotation: $(READY)  ## Refresh tokens that rotate, with crashes
 bench-shared: $(READY)  ## A thousand planted shared values merge nobody
+bench-spark: $(READY)  ## Spark beside DuckDB: equal rows, pairs and scores, and what each costs
 bench-%:
 	@$(BIN)/python -m tests.benchmarks.bench_$*
 
@@ -68,7 +69,7 @@ docs: $(READY)  ## Regenerate the reference pages and build the site into ./site
 	@$(BIN)/zensical build
 
 lock: $(READY)  ## Resolve requirements.lock anew
-	@$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip compile pyproject.toml --extra postgres --extra docs --group dev \
+	@$(BIN)/python -m pip install --quiet uv && $(BIN)/uv pip compile pyproject.toml --extra postgres --extra spark --extra docs --group dev \
 		--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --no-strip-extras -q -o requirements.lock
 
 clean:  ## Remove the demo's data

@@ -23,6 +23,7 @@ from connectors.sdk.protocols import ConnectionSettings
 from connectors.sdk.yaml_lines import Locate, load_yaml, suggest, validate
 from pipelines.dlt_bridge.declare import declare
 from pipelines.fuse import FuseLimits
+from pipelines.spark.settings import SparkSettings
 
 DEFAULT_FILE = "unisono.yaml"
 _SCHEMA = json.loads(Path(__file__).with_name("config_schema.json").read_text(encoding="utf-8"))
@@ -106,6 +107,7 @@ class HubConfig:
     identity: Path | None = None
     channels: Path | None = None
     exports: Mapping[str, ExportConfig] = field(default_factory=dict)
+    spark: SparkSettings | None = None
 
     @cached_property
     def connectors(self) -> Mapping[str, ConnectorFolder]:
@@ -151,6 +153,7 @@ def load_config(path: str | Path | None = None) -> HubConfig:
         identity=_optional(file, data.get("identity")),
         channels=_optional(file, data.get("channels")),
         exports=_exports(file, data.get("exports", {}), locate),
+        spark=SparkSettings.of(data.get("spark", {})) if data.get("engine") == "spark" else None,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from pipelines.store import Store
 from tests import _network
 from tests._hub import Hub, make_hub
+from tests._spark import compiled, spark  # noqa: F401  fixtures
 from tests._stores import (  # noqa: F401  fixtures
     _postgres_shared,
     _sqlite_template,
@@ -35,6 +36,12 @@ def pytest_configure() -> None:
     Dagster would put the same on SIGTERM, and no process that a test starts could be ended any more.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that need Spark first: xdist deals in batches, so one worker gets them all and starts one session."""
+    items.sort(key=lambda item: item.get_closest_marker("spark") is None)
 
 
 @pytest.fixture(autouse=True)

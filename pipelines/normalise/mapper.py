@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from canonical_model import Entity
+    from connectors.sdk.mapping.spark_run import SparkStream
+    from pipelines.spark.settings import SparkSettings
 
 WORTH_A_PROCESS: Final = 50_000
 """From so many rows on the start of a process, a second or two, is worth it."""
@@ -61,11 +63,17 @@ class MapTask:
     timezone: str | None
     region: str | None
     landing_url: str
+    spark: SparkSettings | None = None
 
     @cached_property
-    def _compiled(self) -> CompiledStream:
+    def _compiled(self) -> CompiledStream | SparkStream:
         """The stream's mapping as SQL; a run that finds nothing new never pays for it."""
-        return compile_stream(self.connector.mapping, self.stream, load_vocabulary())
+        compiled = compile_stream(self.connector.mapping, self.stream, load_vocabulary())
+        if self.spark is None:
+            return compiled
+        from connectors.sdk.mapping.spark_run import SparkStream  # noqa: PLC0415  only who asks for Spark pays
+
+        return SparkStream(compiled, self.connector.mapping, self.spark.session())
 
     @cached_property
     def _entities(self) -> list[Entity]:

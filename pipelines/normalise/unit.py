@@ -79,8 +79,8 @@ class Unit:
     def task(self) -> MapTask:
         """What is mapped, and how."""
         connection = self.connection
-        url = self.context.config.landing_url
-        return MapTask(self.folder, self.stream, self._origin, connection.timezone, connection.region, url)
+        url, spark = self.context.config.landing_url, self.context.config.spark
+        return MapTask(self.folder, self.stream, self._origin, connection.timezone, connection.region, url, spark)
 
     def _write(self) -> AbstractContextManager[WriteTransaction]:
         return self.store.write(self.lease, cause=self.context.cause, actor=self.context.actor)
@@ -123,7 +123,7 @@ class Unit:
         """Map batches of ``due`` rows and commit what came out; the next ones are mapped while one is written."""
         waiting: deque[tuple[int | None, Future[list[Made]]]] = deque()
         with Mapper(self.task) as mapper:
-            if due >= WORTH_A_PROCESS:
+            if due >= WORTH_A_PROCESS and self.task.spark is None:
                 mapper.alone()
             for batch in batches:
                 waiting.append((batch.watermark, mapper.submit(batch.pieces)))

@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 
 from pipelines.resolve import blocking, cluster, deterministic, sql, weights
 from pipelines.resolve.alarms import Alarm, alarms
+from pipelines.resolve.bulk import InProcess, OnSpark
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.decisions import Constraints
-from pipelines.resolve.features import build_norm, implied, numbered, profile_features
-from pipelines.resolve.finish import finish_norm
+from pipelines.resolve.features import implied, numbered, profile_features
 from pipelines.resolve.guards import guard_of
 from pipelines.resolve.model import MatchModel
 from pipelines.resolve.scoring import prepare, score_pairs
@@ -32,6 +32,7 @@ from pipelines.resolve.threshold import choose_threshold, estimate_prior, probab
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipelines.resolve.bulk import Bulk
     from pipelines.resolve.cluster import Decided, Ints
     from pipelines.resolve.comparisons import Comparison
     from pipelines.resolve.compiled import Compiled
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from pipelines.resolve.guards import Guard
     from pipelines.resolve.model import Weighted
     from pipelines.resolve.rules import Policy
+    from pipelines.spark.session import Spark
 
-SCORE_FLOOR = 0.05
 UNRELIABLE = 0.001
 MEMORY_LIMIT = "2100MB"
 BATCH_ROWS = 60_000
@@ -77,27 +78,32 @@ def resolve_table(
     constraints: Constraints | None = None,
     then: Callable[[duckdb.DuckDBPyConnection, Resolution], None] | None = None,
     meanwhile: Meanwhile | None = None,
+    spark: Spark | None = None,
 ) -> Resolution:
     """Partition the records of a match table; without a model one is learned from them first.
 
     What people decided (``constraints``) binds the partition and stays out of what is learned. ``meanwhile`` is called
     beside the steps that leave a core free: learning, and choosing the threshold and the partition. What it raises is raised
     here.
-    ``then`` is called while the tables that the resolution was made in are still there.
+    ``then`` is called while the tables that the resolution was made in are still there. With ``spark`` the steps over all
+    records run there; the result is the same.
     """
     con = connect()
+    records = numbered(table)
+    bulk = OnSpark(con, spark, records) if spark else InProcess(con)
     try:
-        records = numbered(table)
         con.register("match", in_batches(records))
         with ThreadPoolExecutor(max_workers=1) as threads:
             beside = _Beside(con, records, meanwhile, threads)
-            resolution = _resolve(con, records, entity, policy, model, constraints or Constraints(), beside)
+            resolution = _resolve(con, bulk, records, entity, policy, model, constraints or Constraints(), beside)
             beside.end()
         if then is not None:
             then(con, resolution)
         return resolution
     finally:
         con.close()
+        if isinstance(bulk, OnSpark):
+            bulk.close()
 
 
 class Meanwhile(Protocol):
@@ -159,6 +165,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 
 def _resolve(
     con: duckdb.DuckDBPyConnection,
+    bulk: Bulk,
     records: pa.Table,
     entity: str,
     policy: Policy,
@@ -166,22 +173,18 @@ def _resolve(
     constraints: Constraints,
     beside: _Beside,
 ) -> Resolution:
-    features = build_norm(con, entity, policy, model.features if model else None)
-    deterministic.build_values(con, features, policy)
-    finish_norm(con, features, policy)
-    deterministic.build_links(con, policy)
+    features = bulk.features(entity, policy, model.features if model else None)
     keyed = _keyed(con, policy, model)
     if model is None:
         if keyed:
             beside.records(features)
-        model = _learn(con, entity, policy, features, beside)
+        model = _learn(con, bulk, entity, policy, features, beside)
     else:
-        blocking.build_pairs(con, model.atoms, model.keys)
-        compiled = compile_model(model)
-        prepare(con, compiled)
+        bulk.pairs(model)
+        prepare(con, compile_model(model))
         if keyed:  # not beside the pairs: both need most of the memory
             beside.records(features)
-        _score(con, compiled)
+        bulk.scores(model)
         beside.keys(model)
     labels = partition_of(con, model, policy, constraints.over(_ids(records)))
     return _resolution(con, records, model, policy, labels, constraints)
@@ -195,7 +198,12 @@ def _keyed(con: duckdb.DuckDBPyConnection, policy: Policy, model: MatchModel | N
 
 
 def _learn(
-    con: duckdb.DuckDBPyConnection, entity: str, policy: Policy, features: tuple[Feature, ...], beside: _Beside
+    con: duckdb.DuckDBPyConnection,
+    bulk: Bulk,
+    entity: str,
+    policy: Policy,
+    features: tuple[Feature, ...],
+    beside: _Beside,
 ) -> MatchModel:
     """Learn a model and leave its scores in ``scored``."""
     con.execute("CREATE OR REPLACE VIEW scored_records AS SELECT * FROM norm WHERE NOT is_stub")
@@ -224,13 +232,12 @@ def _learn(
     prepare(con, compile_model(model))
     if enough:
         model = _with_keys(con, model, rows)
-    blocking.build_pairs(con, model.atoms, model.keys)
+    bulk.pairs(model)
     if not enough:
-        model = _with_prior(con, model, rows)
-    compiled = compile_model(model)
-    _score(con, compiled)
+        model = _with_prior(con, bulk, model, rows)
+    bulk.scores(model)
     beside.keys(model)  # what follows leaves a core free
-    return _with_threshold(con, model, compiled)
+    return _with_threshold(con, model, compile_model(model))
 
 
 def _weighted(
@@ -257,9 +264,9 @@ def _without_frequencies(model: MatchModel) -> MatchModel:
     return replace(model, comparisons=plain)
 
 
-def _with_prior(con: duckdb.DuckDBPyConnection, model: MatchModel, rows: int) -> MatchModel:
+def _with_prior(con: duckdb.DuckDBPyConnection, bulk: Bulk, model: MatchModel, rows: int) -> MatchModel:
     """Give a model of few records the prior that the scores of all their pairs imply."""
-    score_pairs(con, compile_model(model), "pair", "sampled_scored", None)
+    bulk.weights(model)
     prior = estimate_prior(_edges(con, "sampled_scored").weight, model.prior, rows)
     con.execute("DROP TABLE sampled_scored")
     return replace(model, prior=min(prior, weights.HIGHEST_BUILT_IN_PRIOR))
@@ -292,12 +299,6 @@ def _with_threshold(con: duckdb.DuckDBPyConnection, model: MatchModel, compiled:
 
 def _log_odds(probability: float) -> float:
     return math.log2(probability / (1 - probability))
-
-
-def _score(con: duckdb.DuckDBPyConnection, compiled: Compiled) -> None:
-    """Create ``scored`` (l, r, weight, …) from the candidate pairs."""
-    score_pairs(con, compiled, "pair", "scored", _log_odds(SCORE_FLOOR))
-    con.execute("DROP TABLE pair")
 
 
 def _score_all(con: duckdb.DuckDBPyConnection, compiled: Compiled, left: Ints, right: Ints) -> Edges:

@@ -50,7 +50,8 @@ def train(context: StageContext) -> StageReport:
         if table.num_rows == 0:
             raise FixConfig(f"there is no {entity} to learn a model from", do="run `unisono sync` first")
         decided = constraints(decisions.open_decisions(store, tenant, entity))
-        found = resolve_table(table, entity, policy, None, decided)
+        spark = context.config.spark.session() if context.config.spark else None
+        found = resolve_table(table, entity, policy, None, decided, spark=spark)
         preview = _preview(store, tenant, entity, found)
         number = _kept(context, lease, entity, found.model, preview)
     details = {"model": number, "origin": found.model.origin, **preview}

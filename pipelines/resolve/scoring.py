@@ -62,7 +62,7 @@ def score_pairs(con: duckdb.DuckDBPyConnection, compiled: Compiled, pairs: str, 
                 f"INSERT INTO {out} {_scores_sql(form, f'(SELECT l, r FROM sorted_pair WHERE {several})', floor)}"
             )
     finally:
-        con.execute("RESET disabled_optimizers")
+        con.execute("SET disabled_optimizers = ''")
     con.execute("DROP TABLE sorted_pair")
 
 

@@ -102,7 +102,8 @@ def _resolve(
     decided = constraints(decisions.open_decisions(store, tenant, entity))
     keep = _Keep(context, entity, policy, lease, stored[0] if stored and reused else None)
     model = known if reused else None
-    resolution = resolve_table(table, entity, policy, model, decided, meanwhile=keep)
+    spark = context.config.spark.session() if context.config.spark else None
+    resolution = resolve_table(table, entity, policy, model, decided, meanwhile=keep, spark=spark)
     keep.keep(resolution.model)
     report = _write(context, entity, resolution, keep.model_id, lease)
     return replace(report, details=report.details | _conflicts(decided)), keep.index

@@ -350,7 +350,7 @@ def _nulls_for_problems(seams: Seams) -> None:
 
 def _no_warnings(seams: Seams) -> None:
     kind = run.__dict__["_Run"]
-    seams.set(kind, "_count_warnings", lambda _self, _emitted: None)
+    seams.set(kind, "count_warnings", lambda _self, _emitted: None)
 
 
 def _new_fields_unsaid(seams: Seams) -> None:

@@ -130,6 +130,11 @@ def on_distinct(function: Normaliser, columns: list[pa.ChunkedArray], *, nulls: 
     return found
 
 
+def one_answer(function: Normaliser, *row: str | None, nulls: bool) -> str | None:
+    """Return ``function`` of one argument tuple, as ``on_distinct`` does of many."""
+    return _answer(function, row, nulls=nulls)
+
+
 def _answer(function: Normaliser, row: tuple[str | None, ...], *, nulls: bool) -> str | None:
     failed = next((value for value in row if value is not None and value.startswith(ERROR)), None)
     if failed is not None:

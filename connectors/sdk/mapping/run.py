@@ -158,7 +158,7 @@ class _Run:
         leftovers = self._query(leftover_sql(left, shape)) if left else None
         extras = assemble.extras_column(self.connection, live.num_rows, leftovers, self.kept)
         rows = assemble.Assembly(self.compiled, live, self.connection).rows(emitted, extras, self.bad, self.warnings)
-        self._count_warnings(emitted)
+        self.count_warnings(emitted)
         quarantine = assemble.quarantined(live, self.bad)
         rules = {rule.text for rule in self.compiled.tree.ignores}
         return MappedBatch(
@@ -250,17 +250,21 @@ class _Run:
         if statement.calls:
             self._call(statement.source, statement.calls)
         table = self._query(statement.sql)
+        self.note(index, table)
+        return table
+
+    def note(self, index: int, table: pa.Table) -> None:
+        """Note the problems of one emit's rows, and the raw values that are to be kept."""
         problems = table.column("problems")
         if problems.null_count < len(problems):
             assemble.note_problems(table, self.bad)
-        for number, path in statement.kept:
+        for number, path in self.compiled.statements.emits[index].kept:
             raw = table.column(f"kept{number}")
             if raw.null_count < len(raw):
                 some = pa.table(
                     {"rid": table.column("rid"), "path": pa.array([path] * len(raw), pa.string()), "raw": raw}
                 )
                 self.kept.append(some.filter(pc.is_valid(raw)).cast(assemble.KEPT))
-        return table
 
     def _call(self, source: str, calls: tuple[Call, ...]) -> None:
         """Register ``called``: the source with the answers of each Python function appended, in its own row order."""
@@ -289,7 +293,7 @@ class _Run:
         )
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), answers, mask=pc.is_null(lists))
 
-    def _count_warnings(self, emitted: list[pa.Table]) -> None:
+    def count_warnings(self, emitted: list[pa.Table]) -> None:
         """Count the warnings of records that were mapped."""
         bad = pa.array(list(self.bad), pa.int64())
         for statement, table in zip(self.compiled.statements.emits, emitted, strict=True):
