@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.cli.common import say
+from pipelines.process_group import interrupted_by_any_end, run_group
 
 if TYPE_CHECKING:
     from pipelines.store import Store
@@ -33,15 +33,11 @@ def demo() -> None:
     state = home.DemoState.read()
     home.write_home(state.port)
     _announce(state.runs)
-    with home.simulator(state) as url:
+    with interrupted_by_any_end(), home.simulator(state) as url:
         if state.runs:
             home.advance(url)
         state = replace(state, runs=state.runs + 1)
-        code = subprocess.run(
-            [sys.executable, "-m", "dagster_project.run"],
-            env={**home.environment(), "UNISONO_PROGRESS": "1"},
-            check=False,
-        ).returncode
+        code = run_group([sys.executable, "-m", "dagster_project.run"], home.environment() | {"UNISONO_PROGRESS": "1"})
     state.write()
     _show(first=state.runs == 1)
     print(f"\nDone in {time.monotonic() - began:.0f} s. Next:")
@@ -65,10 +61,10 @@ def ui(
         say("the demo has not been run yet: the graph is there, the history is empty; `make demo` fills it")
     module = "dagster_project.definitions"
     command = [sys.executable, "-m", "dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", str(port)]
-    with home.simulator(state) as url:
+    with interrupted_by_any_end(), home.simulator(state) as url:
         say(f"vendors:  {url}\nDagster:  http://127.0.0.1:{port}   (Ctrl-C ends both)")
         try:
-            code = subprocess.run(command, env=home.environment(), check=False).returncode  # noqa: S603  our own module
+            code = run_group(command, home.environment())
         except KeyboardInterrupt:
             code = 0
     raise typer.Exit(code)

@@ -1,0 +1,80 @@
+"""What a command started ends with it: whoever is told to end, by whichever signal, and however deaf the rest is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[1]
+_CHILD = """
+import signal, subprocess, sys, time
+deaf = len(sys.argv) > 1
+code = ("import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); " if deaf else "import time; ") + "time.sleep(600)"
+other = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+time.sleep(0.3)
+print(other.pid, flush=True)
+time.sleep(600)
+"""
+_PARENT = """
+import sys
+from pipelines.process_group import interrupted_by_any_end, run_group
+with interrupted_by_any_end():
+    try:
+        run_group([sys.executable, "-c", sys.argv[1], *sys.argv[2:]], {}, grace=1.0)
+    except KeyboardInterrupt:
+        sys.exit(7)
+"""
+
+
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return (
+        Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z" if Path("/proc").is_dir() else False
+    )
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["listens", "deaf"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_to_the_first_process_alone_ends_all(number: signal.Signals, deaf: bool) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, _CHILD, *(["deaf"] if deaf else [])], cwd=_ROOT, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(_ROOT)}, start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    grandchild = int(parent.stdout.readline())
+
+    parent.send_signal(number)
+
+    assert parent.wait(timeout=60) == 7
+    parent.stdout.close()
+    for _ in range(600):  # init waits for it, not we
+        if _gone(grandchild):
+            return
+        time.sleep(0.1)
+    os.kill(grandchild, signal.SIGKILL)
+    pytest.fail("the grandchild is still there")
+
+
+def test_the_exit_code_is_the_commands_and_what_it_left_is_ended() -> None:
+    code = (
+        "import subprocess, sys; "
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid, flush=True); sys.exit(5)"
+    )
+    run = "import sys; from pipelines.process_group import run_group; sys.exit(run_group([sys.executable, '-c', sys.argv[1]], {}))"
+
+    done = subprocess.run(
+        [sys.executable, "-c", run, code], cwd=_ROOT, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+    )  # fmt: skip
+
+    assert done.returncode == 5, done.stderr
+    assert _gone(int(done.stdout))
