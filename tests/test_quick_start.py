@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -52,6 +53,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "data").mkdir()  # two workers may run a demo at the same moment: each has a port of its own
+    (folder / "data" / "demo.json").write_text(json.dumps({"port": _free_port(), "runs": 0}), encoding="utf-8")
     return folder
 
 
