@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # processes are started and waited for
+
 _ROOT = Path(__file__).parents[1]
 _CHILD = """
 import signal, subprocess, sys, time

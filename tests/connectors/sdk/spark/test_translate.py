@@ -16,6 +16,8 @@ from connectors.sdk.spark import NotOnSpark, to_spark
 from connectors.sdk.spark.patterns import java_pattern, java_replacement
 from tests.connectors.sdk.mapping.vendor import folder
 
+pytestmark = pytest.mark.slow  # all streams of all connectors are translated
+
 CONNECTORS = find_connectors()
 
 
