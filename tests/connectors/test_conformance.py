@@ -22,6 +22,8 @@ from tests.mutants.engine import ENGINE_MUTANTS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow  # all rules on a connector
+
 CONNECTORS = find_connectors()
 ROOT = Path(__file__).parents[2]
 

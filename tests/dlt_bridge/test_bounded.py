@@ -19,6 +19,8 @@ from pipelines.dlt_bridge.bounded import BoundedAdapter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # servers are started and waited for
+
 LIMIT = 1_000_000
 BODY = b'[{"id": 1}]'
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from pipelines.store import Store
 
+pytestmark = pytest.mark.slow  # dlt is imported, servers are started
+
 ROWS = [{"id": 1, "first": "Ada", "last": "L", "email": None, "updated_at": "2026-01-01T00:00:00Z"}]
 
 

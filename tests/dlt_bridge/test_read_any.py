@@ -15,6 +15,8 @@ from pipelines.store import Store, reads
 from tests.dlt_bridge import sources
 from tests.dlt_bridge.hubs import DltHub, dlt_hub
 
+pytestmark = pytest.mark.slow  # dlt is imported and run
+
 _HERE = "tests.dlt_bridge.sources"
 _PLAIN = """\
 connector: legacy

@@ -14,6 +14,8 @@ from pipelines.drift import profile as profiler
 from pipelines.store import profiles, tables
 from tests._hub import Hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 KINDS = ("lead", "customer", "lost")
 
 

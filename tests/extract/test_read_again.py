@@ -15,6 +15,8 @@ from pipelines.store import Store, digest, heads
 from pipelines.store.quarantine_reads import Filter, entries
 from tests._hub import Hub, bad_record, make_hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = {"id": 1, "first": "Ada", "last": "Byron", "updated": "2026-01-01T00:00:00Z"}
 BOB = {**ADA, "id": 2, "first": "Bob"}
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from pipelines.store import Store
 
+pytestmark = pytest.mark.slow  # processes are started and waited for
+
 BASE = "https://rotating.example"
 DEAD = Owner(Owner.current().host, Owner.current().boot_id, 2**22 + 1, "1")
 

@@ -15,6 +15,8 @@ from pipelines.golden.ranking import instant_text, ranked, rule_of
 from pipelines.golden.survivorship import survive
 from tests.golden.tables import contacts, day, members
 
+pytestmark = pytest.mark.slow  # many generated groups
+
 EVERY_RULE = """
 trust:
   default: 45

@@ -15,6 +15,8 @@ from pipelines.golden.explain import explain
 from pipelines.store.golden_reads import Scope
 from tests.golden.hub import TABLES, Hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 
 def test_golden_rows_hold_the_best_values_with_their_origin(hub: Hub) -> None:
     hub.role("desk/1", "employee")

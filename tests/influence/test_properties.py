@@ -13,6 +13,8 @@ from pipelines.influence.paths import Edge, best_paths
 from pipelines.influence.tree import Tree
 from tests.influence import graphs
 
+pytestmark = pytest.mark.slow  # many generated graphs
+
 SEEDS = range(300)
 
 

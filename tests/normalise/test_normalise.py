@@ -11,6 +11,8 @@ from pipelines.normalise import parts, unit
 from pipelines.store import heads
 from tests._hub import MAPPING, Hub
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 ADA = {"id": 1, "first": "Ada", "last": "Byron", "email": "Ada@Example.org", "updated": "2026-01-01T00:00:00Z"}
 NOTE = {"id": 7, "about": "1", "text": "called", "updated": "2026-01-05T00:00:00Z"}
 

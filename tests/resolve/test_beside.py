@@ -11,6 +11,8 @@ from pipelines.resolve.engine import resolve_table
 from pipelines.resolve.rules import load_policy
 from tests.resolve.test_alarms import strangers
 
+pytestmark = pytest.mark.slow  # each resolves anew
+
 
 class _Work:
     """Reads what it is promised, and fails where it is told to."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
+pytestmark = pytest.mark.slow  # thousands of pairs are scored in two ways
+
 PAIRS = 100_000
 PEOPLE = 500
 GIVEN = ("maria", "jose", "anna", "peter", "élodie", "bob", "robert", "li")

@@ -14,6 +14,8 @@ from pipelines.store.decisions import MATCH, NO_MATCH, SPLIT, UNSURE, Decision
 from tests.resolve import decision_world
 from tests.resolve.undone import stacked
 
+pytestmark = pytest.mark.slow  # each goes through whole stages
+
 RUNS = 60
 
 

@@ -22,6 +22,8 @@ from pipelines.resolve.model import MatchModel
 from pipelines.resolve.normal_form import NormalForm, value_hash
 from pipelines.resolve.rules import load_policy
 
+pytestmark = pytest.mark.slow  # many records are normalised in two ways
+
 _LETTERS = (
     *"aabbeeiilmnorstz  '-.@0123456789_%",
     "é",

@@ -11,6 +11,8 @@ from pipelines.resolve import load_policy
 from pipelines.resolve.read_store import read_match_table
 from pipelines.store import Store, identity, tables
 
+pytestmark = pytest.mark.slow  # each fills a store
+
 T = tables.metadata.tables
 RECORDS = 3
 

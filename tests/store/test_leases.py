@@ -18,6 +18,8 @@ from pipelines.store import Store, leases
 from pipelines.store.owner import Owner
 from tests.store.rows import T, refs
 
+pytestmark = pytest.mark.slow  # leases are waited for
+
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 SCOPE = "ingest/crm/contacts"
 _HOLD = """

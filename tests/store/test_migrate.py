@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # each migrates a store
+
 
 def differences(engine: Engine, part: migrate.Part) -> list[object]:
     ours = set(part.metadata.tables)

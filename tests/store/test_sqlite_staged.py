@@ -17,6 +17,8 @@ from pipelines.store import Counts, Store, digest, sqlite_staged
 from pipelines.store.sqlite_staged import Attached
 from tests.store.rows import T, intern, people, refs, writing
 
+pytestmark = pytest.mark.slow  # thousands of rows each
+
 PERSON = T["person"]
 TEXTS = [None, "", "0", "it's", "é", "\t", "10:30", "a%b"]
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Move = Callable[["Moving"], None]
 
+pytestmark = pytest.mark.slow  # each reads a whole stream
+
 SIZE: Final = 5
 PAGED: Final[dict[str, dict[str, Any]]] = {
     "offset": {"type": "offset", "offset_param": "offset", "limit_param": "limit"},

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from connectors.sdk.catalog import find_connector
 from connectors.sdk.mapping import map_lines
+
+pytestmark = pytest.mark.slow  # many mappings are compiled
 
 TIMES = {"createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z"}
 

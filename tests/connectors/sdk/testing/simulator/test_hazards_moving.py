@@ -12,6 +12,8 @@ import pytest
 from connectors.sdk.testing.simulator import Hazard, HostileVendor
 from tests.connectors.sdk.testing.simulator.raw import Raw, ids, vendor
 
+pytestmark = pytest.mark.slow  # each reads a moving list to its end
+
 ALL = list(range(100_001, 100_026))
 
 
