@@ -29,21 +29,23 @@ def interrupted_by_any_end() -> Iterator[None]:
 
 
 def run_group(command: Sequence[str], env: Mapping[str, str], *, grace: float = GRACE_S) -> int:
-    """Run a command and return its exit code; nothing of what it started is left when this ends, however it ends.
+    """Run a command and return its exit code; nothing of its process group is left when this ends, however it ends.
 
     Dagster's own processes stay when only the first of them is killed. All are interrupted as by Ctrl-C, and killed if
-    some are still there after ``grace`` seconds.
+    some are still there after ``grace`` seconds, or at once at a second interrupt.
     """
     process = subprocess.Popen(command, env=dict(env), start_new_session=True)  # noqa: S603  our own modules
     try:
         return process.wait()
     finally:
-        _signal(process.pid, signal.SIGINT)
-        until = time.monotonic() + grace
-        while _is_there(process) and time.monotonic() < until:
-            time.sleep(_POLL_S)
-        _signal(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            _signal(process.pid, signal.SIGINT)
+            until = time.monotonic() + grace
+            while _is_there(process) and time.monotonic() < until:
+                time.sleep(_POLL_S)
+        finally:
+            _signal(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _signal(group: int, number: int) -> None:

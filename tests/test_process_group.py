@@ -28,7 +28,7 @@ import sys
 from pipelines.process_group import interrupted_by_any_end, run_group
 with interrupted_by_any_end():
     try:
-        run_group([sys.executable, "-c", sys.argv[1], *sys.argv[2:]], {}, grace=1.0)
+        run_group([sys.executable, "-c", sys.argv[1], *sys.argv[3:]], {}, grace=float(sys.argv[2]))
     except KeyboardInterrupt:
         sys.exit(7)
 """
@@ -44,26 +44,47 @@ def _gone(pid: int) -> bool:
     )
 
 
+def _started(*, grace: float, deaf: bool) -> tuple[subprocess.Popen[str], int]:
+    """Start a parent; return it and the process that its child started."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, _CHILD, str(grace), *(["deaf"] if deaf else [])], cwd=_ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout is not None
+    with parent.stdout as told:
+        return parent, int(told.readline())
+
+
+def _assert_goes(pid: int) -> None:
+    for _ in range(600):  # init waits for it, not we
+        if _gone(pid):
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the grandchild is still there")
+
+
 @pytest.mark.parametrize("deaf", [False, True], ids=["listens", "deaf"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_to_the_first_process_alone_ends_all(number: signal.Signals, deaf: bool) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT, _CHILD, *(["deaf"] if deaf else [])], cwd=_ROOT, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": str(_ROOT)}, start_new_session=True,
-    )  # fmt: skip
-    assert parent.stdout is not None
-    grandchild = int(parent.stdout.readline())
+    parent, grandchild = _started(grace=1.0, deaf=deaf)
 
     parent.send_signal(number)
 
     assert parent.wait(timeout=60) == 7
-    parent.stdout.close()
-    for _ in range(600):  # init waits for it, not we
-        if _gone(grandchild):
-            return
-        time.sleep(0.1)
-    os.kill(grandchild, signal.SIGKILL)
-    pytest.fail("the grandchild is still there")
+    _assert_goes(grandchild)
+
+
+def test_whoever_interrupts_twice_need_not_wait_for_the_deaf() -> None:
+    parent, grandchild = _started(grace=600.0, deaf=True)
+
+    for _ in range(2):
+        parent.send_signal(signal.SIGINT)
+        time.sleep(1)
+
+    assert parent.wait(timeout=60) == 7
+    _assert_goes(grandchild)
 
 
 def test_the_exit_code_is_the_commands_and_what_it_left_is_ended() -> None:
