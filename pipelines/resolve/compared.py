@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import deterministic, index
-from pipelines.resolve.engine import connect
+from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.normal_form import NormalForm, value_hash

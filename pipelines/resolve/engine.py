@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.resolve import blocking, cluster, deterministic, sql, weights
+from pipelines.resolve import blocking, cluster, deterministic, weights
 from pipelines.resolve.alarms import Alarm, alarms
 from pipelines.resolve.bulk import InProcess, OnSpark
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.decisions import Constraints
+from pipelines.resolve.duck import connect, in_batches
 from pipelines.resolve.features import implied, numbered, profile_features
 from pipelines.resolve.guards import guard_of
 from pipelines.resolve.model import MatchModel
@@ -31,6 +28,8 @@ from pipelines.resolve.threshold import choose_threshold, estimate_prior, probab
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import duckdb
 
     from pipelines.resolve.bulk import Bulk
     from pipelines.resolve.cluster import Decided, Ints
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from pipelines.spark.session import Spark
 
 UNRELIABLE = 0.001
-MEMORY_LIMIT = "2100MB"
-BATCH_ROWS = 60_000
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def resolve_table(
     ``then`` is called while the tables that the resolution was made in are still there. With ``spark`` the steps over all
     records run there; the result is the same.
     """
-    con = connect()
+    con = connect(table.num_rows)
     records = numbered(table)
     bulk = OnSpark(con, spark, records) if spark else InProcess(con)
     try:
@@ -145,22 +142,6 @@ class _Beside:
         """Wait for its end."""
         for step in self._begun:
             step.result()
-
-
-def in_batches(records: pa.Table) -> pa.Table:
-    """Return the same rows in batches small enough that every thread gets some: DuckDB gives a batch to one thread."""
-    return pa.Table.from_batches(records.combine_chunks().to_batches(max_chunksize=BATCH_ROWS), records.schema)
-
-
-def connect() -> duckdb.DuckDBPyConnection:
-    """Return a private in-memory DuckDB within the memory budget; what is beyond it goes to the temporary folder."""
-    spill = sql.literal(str(Path(tempfile.gettempdir()) / f"unisono-spill-{os.getpid()}"))
-    con = duckdb.connect()
-    con.execute(
-        f"""SET threads = 2; SET memory_limit = '{MEMORY_LIMIT}'; SET preserve_insertion_order = false;
-        SET temp_directory = {spill}"""
-    )
-    return con
 
 
 def _resolve(

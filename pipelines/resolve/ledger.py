@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.resolve import ids
-from pipelines.resolve.engine import connect
+from pipelines.resolve.duck import connect
 from pipelines.store import identity, tables
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from canonical_model import load_vocabulary
 from pipelines.resolve import sql
-from pipelines.resolve.engine import connect
+from pipelines.resolve.duck import connect
 from pipelines.resolve.match_view import ADDRESS_TERMS, ROLE_CUSTOMER, ROLE_EMPLOYEE, match_schema
 from pipelines.store import identity
 
@@ -47,11 +47,12 @@ def read_match_table(
         "identifier_rows": lambda: identity.party_identifiers(store, tenant_id, ids),
         "employee_rows": lambda: identity.employees(store, tenant_id, ids),
     }
-    con = connect()
+    with ThreadPoolExecutor(max_workers=2) as readers:
+        told = dict(zip(reads, readers.map(lambda read: read(), reads.values()), strict=True))
+    con = connect(told["party_rows"].num_rows)
     try:
-        with ThreadPoolExecutor(max_workers=2) as readers:
-            for name, rows in zip(reads, readers.map(lambda read: read(), reads.values()), strict=True):
-                con.register(name, rows)
+        for name in tuple(told):
+            con.register(name, told.pop(name))
         return _aggregate(con, entity, terms)
     finally:
         con.close()

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pipelines.resolve import deterministic, engine, index
 from pipelines.resolve.affected import NO_STATS, Affected
 from pipelines.resolve.compiled import compile_model
+from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.ledger import stats_rows
@@ -31,7 +32,7 @@ class SetBased(Affected):
     """What changed records change, worked out by statements; see ``incremental.Work``."""
 
     def __init__(self, given: Given) -> None:
-        con = engine.connect()
+        con = connect()
         con.execute("SET preserve_insertion_order = true")
         near = Neighbours(con, given.store, given.tenant_id, given.entity, given.state, given.model.features)
         super().__init__(near, given.store, given.tenant_id, given.entity, given.model, given.policy)

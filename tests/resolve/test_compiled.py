@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.resolve import blocking, deterministic, engine, load_policy, weights
+from pipelines.resolve import blocking, deterministic, load_policy, weights
 from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.compiled import Compiled, compile_model
+from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered, profile_features
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.match_view import match_table
@@ -75,7 +76,7 @@ def _records(rng: random.Random) -> pa.Table:
 @pytest.fixture(scope="module")
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with ``norm`` and 100,000 pairs: people with themselves, and strangers."""
-    rng, found = random.Random(4), engine.connect()
+    rng, found = random.Random(4), connect()
     records = _records(rng)
     found.register("match", numbered(records))
     features = build_norm(found, "person", load_policy())

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.resolve import blocking, deterministic, finish, index
-from pipelines.resolve.engine import connect
+from pipelines.resolve.duck import connect
 from pipelines.resolve.evaluate import compiled
 from pipelines.resolve.features import Feature, build_norm, numbered, profile_features
 from pipelines.resolve.functions import hash_of, lower, pattern, strip_accents

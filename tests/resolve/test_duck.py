@@ -1,0 +1,37 @@
+"""What a connection of resolve may take of the machine."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipelines.resolve.duck import MEMORY_MB, budget_mb, connect, in_batches
+
+
+def test_a_million_records_get_the_budget_that_keeps_them_below_four_gigabytes():
+    assert budget_mb(0, 18_000) == budget_mb(1_000_000, 18_000) == MEMORY_MB
+
+
+def test_more_records_get_more_up_to_half_of_what_the_machine_gives():
+    assert budget_mb(3_000_000, 64_000) == 3 * MEMORY_MB
+    assert budget_mb(50_000_000, 16_000) == 8_000
+
+
+def test_a_small_machine_is_not_promised_more_than_before():
+    assert budget_mb(50_000_000, 1_000) == budget_mb(50_000_000, 0) == MEMORY_MB
+
+
+def test_the_budget_is_set_on_the_connection():
+    con = connect()
+    try:
+        (limit,) = con.execute("SELECT current_setting('memory_limit')").fetchone()
+    finally:
+        con.close()
+
+    assert limit == "1.9 GiB"
+
+
+def test_rows_come_in_batches_for_every_thread():
+    batched = in_batches(pa.table({"n": range(150_000)}))
+
+    assert batched["n"].num_chunks > 2
+    assert batched["n"].to_pylist() == list(range(150_000))
