@@ -13,6 +13,7 @@ from sqlalchemy import Table, Text, and_, cast, delete, func, literal, or_, sele
 from canonical_model import load_vocabulary
 from pipelines.store import decisions, match_index
 from pipelines.store.erasure_reads import TELLING, Person, Reference
+from pipelines.store.household_open import open_neighbours
 from pipelines.store.tables import (
     absent_record,
     crosswalk,
@@ -179,12 +180,13 @@ def _blank_facts(tx: WriteTransaction, other: Sequence[int]) -> None:
 
 
 def _destroy_golden(tx: WriteTransaction, entity: str, ids: Sequence[int]) -> None:
+    open_neighbours(tx, ids)
     names = (f"golden_{entity}", "golden_contact_point", "golden_preference")
     for name in names:
         for table in (metadata.tables.get(name), metadata.tables.get(f"{name}_version")):
             if table is not None:
                 _delete(tx, table, "entity_id", ids)
-    for name in ("household_member", "household_member_version"):
+    for name in ("household_member", "household_member_version", "household_home", "household_open"):
         _delete(tx, metadata.tables[name], "person_id", ids)
 
 
