@@ -144,9 +144,10 @@ def _below(key: str) -> str:
     return f"={quote(key, safe='')}"
 
 
-def leftovers(tx: WriteTransaction, records: Sequence[int]) -> None:
-    """Destroy what stages derived from the records meanwhile."""
-    match_index.remove_rows(tx, records)
+def leftovers(tx: WriteTransaction, person: Person) -> None:
+    """Destroy what stages derived from the person's records meanwhile."""
+    match_index.remove_rows(tx, person.own_ids)
+    _leave_households(tx, person.ids)
 
 
 def _destroy_rows(tx: WriteTransaction, own: Sequence[int]) -> None:
@@ -186,6 +187,10 @@ def _destroy_golden(tx: WriteTransaction, entity: str, ids: Sequence[int]) -> No
         for table in (metadata.tables.get(name), metadata.tables.get(f"{name}_version")):
             if table is not None:
                 _delete(tx, table, "entity_id", ids)
+    _leave_households(tx, ids)
+
+
+def _leave_households(tx: WriteTransaction, ids: Sequence[int]) -> None:
     for name in ("household_member", "household_member_version", "household_home", "household_open"):
         _delete(tx, metadata.tables[name], "person_id", ids)
 
