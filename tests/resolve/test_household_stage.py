@@ -156,6 +156,44 @@ def test_who_had_something_in_common_with_one_of_a_crowd_is_decided_anew_when_th
     assert [point.entity_id for point in town.store.read(golden_contact_point.select())] == list(crowd[1:])
 
 
+def test_the_home_that_one_of_a_crowd_left_is_decided_anew(town: Town) -> None:
+    crowd = range(1_000, 1_000 + MOST + 1)
+    town.live("1 Elm Road", *crowd)
+    town.run()
+    before = set(town.homes())
+    town.live(OTHER, crowd[0], family="Falk")
+    town.run()
+
+    assert set(town.homes()) - before == set(crowd[1:])
+
+
+def test_a_chain_that_was_too_long_is_decided_anew_to_both_its_ends_when_a_link_goes(town: Town) -> None:
+    chain = range(1_000, 1_000 + MOST + 1)
+    town.do(*(person(n, f"P{n}", "Falk", None) for n in chain))
+    town.do(*(point(n, "phone", str(5_000 + link)) for n in chain for link in (n, n + 1)))
+    town.run()
+    before = town.homes()
+    town.do(no_point(chain[5], "phone", str(5_000 + chain[5])))
+    town.run()
+    parts = [{town.homes()[n] for n in part} for part in (chain[:5], chain[5:])]
+
+    assert set(before) == {101, 102, 103, 201, 202}
+    assert [len(part) for part in parts] == [1, 1]
+    assert parts[0] != parts[1]
+
+
+def test_who_comes_to_the_home_of_a_crowd_joins_nobody_there(town: Town) -> None:
+    crowd = range(1_000, 1_000 + 2 * MOST)
+    town.live("1 Elm Road", *crowd)
+    town.do(point(crowd[0], "phone", "55"))
+    town.run()
+    before = town.homes()
+    town.do(person(2_000, f"P{crowd[0]}", "Berg", "1 Elm Road"), point(2_000, "phone", "55"))
+    town.run()
+
+    assert town.homes() == before
+
+
 def test_a_run_that_was_killed_at_its_end_is_repeated(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     town.run()
     town.live(OTHER, 102, 103)
