@@ -47,6 +47,7 @@ bench: $(READY)  ## Run the benchmarks and print their tables
 bench-consent: $(READY)  ## Opt-outs lost in random merges, and what channels cost per person
 bench-decisions: $(READY)  ## Decisions bind, and undone merges give the first ids: 10,000 runs each
 bench-fanout: $(READY)  ## Children of a thousand parents, against what the quota allows
+bench-households: $(READY)  ## Households decided where a change can reach: equal to full runs, and what a change costs
 bench-identity: $(READY)  ## Who is who, on the labelled sets, beside Splink
 bench-ids: $(READY)  ## Ids kept over order, new records and training
 bench-history: $(READY)  ## Merges taken back, past states rebuilt, a source retracted

@@ -19,7 +19,7 @@ from pipelines.store import Store
 def load_hub() -> HubConfig:
     """Return the configuration of UNISONO_CONFIG, else ./unisono.yaml, else the demo's.
 
-    Without any of them the demo's five connections are shown, so that a fresh clone has a graph to look at; nothing
+    Without any of them the demo's six connections are shown, so that a fresh clone has a graph to look at; nothing
     is written until something is materialized.
     """
     named = os.environ.get("UNISONO_CONFIG")

@@ -1,4 +1,4 @@
-"""The demo: five simulated vendors, a hub in ./data, and the Dagster instance beside it.
+"""The demo: six simulated vendors, a hub in ./data, and the Dagster instance beside it.
 
 Everything it needs is written below ``data/``; removing that folder removes the demo.
 """
@@ -97,7 +97,7 @@ def write_home(port: int) -> None:
         "landing": "landing",
         "connections": demo_connections(f"http://127.0.0.1:{port}"),
     }
-    head = "# Written by `make demo`: five simulated vendors on this machine. The keys are made up.\n"
+    head = "# Written by `make demo`: six simulated vendors on this machine. The keys are made up.\n"
     DEMO_CONFIG.write_text(head + yaml.safe_dump(hub, sort_keys=False), encoding="utf-8")
     (DATA / "dagster" / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
 

@@ -16,11 +16,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from connectors.sdk.testing.simulator import World
+from pipelines import demo
+
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 240
+_STATES = ("prefer", "call", "quiet", "mails_a_week")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -68,13 +73,69 @@ def test_the_quick_start_names_the_two_commands_and_the_ui():
 
 
 @pytest.mark.slow
-def test_make_demo_shows_golden_people_of_five_vendors_and_where_a_record_came_from(
+def test_make_demo_shows_golden_people_of_six_vendors_and_where_a_record_came_from(
     first: subprocess.CompletedProcess[str],
 ):
     assert first.returncode == 0, first.stdout + first.stderr
     assert re.search(r"[\d,]+ customer records → [\d,]+ golden people", first.stdout)
-    assert all(vendor in first.stdout for vendor in ("hubspot", "zendesk", "shopify", "klaviyo", "typeform"))
+    assert all(vendor in first.stdout for vendor in ("acme", "hubspot", "zendesk", "shopify", "klaviyo", "typeform"))
     assert "where each cell came from" in first.stdout
+
+
+@pytest.mark.slow
+def test_the_demos_influence_map_shows_who_reports_to_whom_as_the_vendor_says(
+    copy: Path, first: subprocess.CompletedProcess[str]
+):
+    assert first.returncode == 0
+    golden = {row["source_key"]: row["entity_id"] for row in _query(copy, _ACME_PEOPLE)}
+    said = {golden[str(user["id"])]: user["manager_email"].lower() for user in _users() if user["manager_email"]}
+    holders: dict[str, set[int]] = {}  # golden people whom nothing merged may have one address
+    for row in _query(copy, "SELECT value_norm, entity_id FROM v1_golden_contact_point WHERE kind = 'email'"):
+        holders.setdefault(row["value_norm"], set()).add(row["entity_id"])
+
+    lines = _query(copy, "SELECT from_id, to_id FROM v1_relationship WHERE type = 'reports_to'")
+    right = [row for row in lines if row["to_id"] in holders.get(said.get(row["from_id"], ""), ())]
+    firm = _query(copy, _ORGANIZATION_WITH_A_MANAGER)[0]
+    members = {row["person_id"]: row for row in _unisono(copy, "influence", firm["organization_id"])}
+
+    assert len(said) > 100
+    assert len(right) > 0.95 * len(said)
+    assert {row["from_id"] for row in lines} <= said.keys()
+    assert members[firm["from_id"]]["reports_to"] == firm["to_id"]
+
+
+@pytest.mark.slow
+def test_the_demos_people_are_kept_to_what_they_state(copy: Path, first: subprocess.CompletedProcess[str]):
+    assert first.returncode == 0
+    golden = {row["source_key"]: row["entity_id"] for row in _query(copy, _ACME_PEOPLE)}
+    users = _users()
+    night = next(user for user in users if user["contact"] and (user["contact"]["quiet"] or {}).get("from") == "21:00")
+
+    stating = _query(copy, "SELECT entity_id FROM v1_golden_preference WHERE stated IS NOT NULL")
+    rows = _unisono(copy, "explain", "person", golden[str(night["id"])], "channels")
+    (told,) = [row for row in rows if row["what"] == "stated" and row["kind"] == "quiet_hours"]
+    (preference,) = [row for row in rows if row["what"] == "preference"]
+
+    assert {row["entity_id"] for row in stating} == {golden[str(each["id"])] for each in users if _says(each)}
+    assert (told["time_from"], told["time_to"], told["counts"]) == ("21:00", "07:30", True)
+    assert told["source"].endswith(f"user/{night['id']}")
+    assert (preference["quiet_from"], preference["quiet_to"]) == ("21:00", "08:00")  # until 8 is the company's rule
+
+
+@pytest.mark.slow
+def test_a_household_of_the_demo_is_explained(copy: Path, first: subprocess.CompletedProcess[str]):
+    assert first.returncode == 0
+    household = _query(copy, "SELECT household_id, members FROM v1_household ORDER BY members DESC, household_id")[0]
+
+    (told,) = _unisono(copy, "explain", "household", household["household_id"])
+    (same,) = _unisono(copy, "explain", "household", told["members"][0]["person_id"])
+
+    assert len(told["members"]) == household["members"]
+    assert {end for link in told["links"] for end in (link["left"], link["right"])} == {
+        member["person_id"] for member in told["members"]
+    }
+    assert all(link["common"] for link in told["links"])
+    assert same["members"] == told["members"]
 
 
 @pytest.mark.slow
@@ -86,6 +147,39 @@ def test_a_second_make_demo_loads_only_what_changed(copy: Path, first: subproces
     loaded = re.search(r"This run loaded ([\d,]+) changed or new records", second.stdout)
     assert loaded, second.stdout + second.stderr
     assert 0 < int(loaded[1].replace(",", "")) < 1000
+
+
+_ACME_PEOPLE = "SELECT source_key, entity_id FROM v1_crosswalk WHERE connector = 'acme' AND object = 'user'"
+_ORGANIZATION_WITH_A_MANAGER = """
+    SELECT e.to_id AS organization_id, r.from_id, r.to_id FROM v1_relationship AS r
+    JOIN v1_relationship AS e ON e.from_id = r.from_id AND e.type = 'employment'
+    JOIN v1_relationship AS m ON m.from_id = r.to_id AND m.type = 'employment' AND m.to_id = e.to_id
+    WHERE r.type = 'reports_to' ORDER BY 1, 2 LIMIT 1"""
+
+
+def _users() -> list[dict[str, Any]]:
+    """Acme's users, but for those deleted, as the demo serves them before its world moves on."""
+    world = World(demo.SEED, demo.PEOPLE)
+    users = [json.loads(payload) for _, payload, _ in world.payloads("acme", "users")]
+    return [user for user in users if user["state"] != "deleted"]
+
+
+def _says(user: dict[str, Any]) -> bool:
+    return bool(user["contact"]) and any(user["contact"][name] is not None for name in _STATES)
+
+
+def _query(folder: Path, sql: str) -> list[dict[str, Any]]:
+    return _unisono(folder, "query", " ".join(sql.split()))
+
+
+def _unisono(folder: Path, *words: object) -> list[dict[str, Any]]:
+    main = ["-c", "from pipelines.cli import main; main()", "--config", "data/unisono.yaml"]
+    command = [sys.executable, *main, *map(str, words), "--json"]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=_environment()
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture

@@ -19,10 +19,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.channels import statements
+from pipelines.channels.stated import quiet_columns, stated
+from pipelines.compute import query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from pipelines.channels.policy import Policy
@@ -49,6 +50,15 @@ PREFERENCE_SCHEMA = pa.schema(
 )
 
 
+_ANSWERED = ("answered_channel", "answered_hour", "derived")
+_SAID_AS_IS = ("stated_channel", "stated_from", "stated_to", "max_messages", "per_days", "stated")
+_JOINED = f"""
+    SELECT entity_id, language, time_zone, quiet, {", ".join((*_ANSWERED, *_SAID_AS_IS))}
+    FROM (SELECT entity_id FROM golden UNION SELECT entity_id FROM said UNION SELECT entity_id FROM answered)
+    LEFT JOIN golden USING (entity_id) LEFT JOIN said USING (entity_id) LEFT JOIN answered USING (entity_id)
+    ORDER BY entity_id"""
+
+
 class Stated(NamedTuple):
     """What parties say: ``golden`` has entity_id, language, time_zone; ``said`` is a row per preference of a record."""
 
@@ -65,48 +75,59 @@ def zone(name: str | None) -> ZoneInfo | None:
         return None
 
 
-def golden_preferences(stated: Stated, signals: pa.Table, policy: Policy, entity: str) -> pa.Table:
+def golden_preferences(told: Stated, signals: pa.Table, policy: Policy, entity: str) -> pa.Table:
     """Return one row per entity of which anything is known, ordered by entity.
 
     ``signals`` are what happened. Row order never matters.
     """
-    answers, said = _answers(signals), _said(stated.said)
-    numbers = list(answers.keys() | said.keys())
-    if not numbers:
-        return _silent(stated.golden.sort_by("entity_id"), policy, entity)
-    told = pc.is_in(stated.golden.column("entity_id"), pa.array(numbers, pa.int64()))
-    golden = {row["entity_id"]: row for row in stated.golden.filter(told).to_pylist()}
-    rows = [_row(golden.get(number, {}), answers.get(number, []), said.get(number, []), policy) for number in numbers]
-    keyed = [{"entity_id": number, "entity": entity} | row for number, row in zip(numbers, rows, strict=True)]
-    some = pa.Table.from_pylist(keyed, PREFERENCE_SCHEMA)
-    return pa.concat_tables([_silent(stated.golden.filter(pc.invert(told)), policy, entity), some]).sort_by("entity_id")
+    known = told.golden.select(["entity_id", "language", "time_zone"])
+    answered, said = _answered(signals, known, policy), stated(told.said)
+    if not answered.num_rows and not said.num_rows:
+        return _silent(known.sort_by("entity_id"), policy, entity)
+    joined = query(_JOINED, golden=known, said=said, answered=answered)
+    rows = _silent(joined, policy, entity)
+    for name in (*_ANSWERED, *_SAID_AS_IS):
+        rows = _with(rows, name, joined.column(name))
+    zoned = pc.is_valid(rows.column("quiet_from"))
+    for name, column in zip(("quiet_from", "quiet_to", "quiet_also"), _quiet(joined, policy), strict=True):
+        rows = _with(rows, name, pc.if_else(zoned, column, None))
+    return rows
 
 
-def _said(rows: pa.Table) -> dict[int, list[statements.Statement]]:
-    """Return the statements that count, by entity."""
-    found: dict[int, list[statements.Statement]] = defaultdict(list)
-    for row in rows.to_pylist():
-        found[row["entity_id"]].append(statements.read(row))
-    return {number: statements.counting(said) for number, said in found.items()}
+def _quiet(joined: pa.Table, policy: Policy) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Return the hours that are quiet on every channel: the company's and the party's own together."""
+    start, end = (clock.isoformat("minutes") for clock in (policy.quiet_from, policy.quiet_to))
+    return quiet_columns(joined.column("quiet"), (start, end))
 
 
-def _answers(signals: pa.Table) -> Mapping[int, list[tuple[str, datetime]]]:
+def _with(rows: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    place = PREFERENCE_SCHEMA.get_field_index(name)
+    return rows.set_column(place, PREFERENCE_SCHEMA.field(place), column.cast(PREFERENCE_SCHEMA.field(place).type))
+
+
+def _answered(signals: pa.Table, golden: pa.Table, policy: Policy) -> pa.Table:
+    """Say of those who answered, one by one, on which channel and at which hour of their clock they mostly do."""
     told = signals.filter(pc.equal(signals.column("signal"), "answered"))
     found: dict[int, list[tuple[str, datetime]]] = defaultdict(list)
     columns = (told.column(name).to_pylist() for name in ("entity_id", "channel", "occurred_at"))
     for number, channel, at in zip(*columns, strict=True):
         found[number].append((channel, at))
-    return found
+    theirs = golden.filter(pc.is_in(golden.column("entity_id"), pa.array(found, pa.int64())))
+    zones = dict(zip(*(theirs.column(name).to_pylist() for name in ("entity_id", "time_zone")), strict=True))
+    rows = [
+        {"entity_id": number} | _answer(zone(zones.get(number)), answers, policy) for number, answers in found.items()
+    ]
+    return pa.Table.from_pylist(rows, pa.schema(PREFERENCE_SCHEMA.field(name) for name in ("entity_id", *_ANSWERED)))
 
 
-def _silent(stated: pa.Table, policy: Policy, entity: str) -> pa.Table:
-    """Make the rows of those who neither answered nor stated how they like it by column: there may be a million of them."""
-    coded = stated.column("time_zone").cast(pa.string()).combine_chunks().dictionary_encode()
+def _silent(golden: pa.Table, policy: Policy, entity: str) -> pa.Table:
+    """Make the rows of those who neither answer nor state how they like it: there may be a million of them."""
+    coded = golden.column("time_zone").cast(pa.string()).combine_chunks().dictionary_encode()
     zoned = pa.array([zone(name) is not None for name in coded.dictionary.to_pylist()], pa.bool_()).take(coded.indices)
     start, end = (clock.isoformat("minutes") for clock in (policy.quiet_from, policy.quiet_to))
-    nothing = pa.nulls(stated.num_rows)
+    nothing = pa.nulls(golden.num_rows)
     known: list[Any] = [
-        stated.column("entity_id"), pa.repeat(entity, stated.num_rows), stated.column("language"), coded.cast(pa.string()),
+        golden.column("entity_id"), pa.repeat(entity, golden.num_rows), golden.column("language"), coded.cast(pa.string()),
         pc.if_else(zoned, start, None), pc.if_else(zoned, end, None),
     ]  # fmt: skip
     columns = known + [nothing] * (len(PREFERENCE_SCHEMA) - len(known))
@@ -114,24 +135,7 @@ def _silent(stated: pa.Table, policy: Policy, entity: str) -> pa.Table:
     return pa.table(typed, schema=PREFERENCE_SCHEMA)
 
 
-def _row(
-    golden: Mapping[str, Any],
-    answers: Sequence[tuple[str, datetime]],
-    said: Sequence[statements.Statement],
-    policy: Policy,
-) -> dict[str, Any]:
-    general = [one for one in said if one.general]
-    return {
-        "language": golden.get("language"),
-        "time_zone": golden.get("time_zone"),
-        **_quiet(zone(golden.get("time_zone")), general, policy),
-        **_answered(zone(golden.get("time_zone")), answers, policy),
-        **_own(general),
-        "stated": _text([one.shown() | {"source": one.record} for one in said]) if said else None,
-    }
-
-
-def _answered(clock: ZoneInfo | None, answers: Sequence[tuple[str, datetime]], policy: Policy) -> dict[str, Any]:
+def _answer(clock: ZoneInfo | None, answers: Sequence[tuple[str, datetime]], policy: Policy) -> dict[str, Any]:
     """Derive the channel and the hour of answering, with their counts."""
     channels = Counter(channel for channel, _ in answers)
     hours = Counter(at.astimezone(clock).hour for _, at in answers) if clock else Counter[int]()
@@ -139,27 +143,8 @@ def _answered(clock: ZoneInfo | None, answers: Sequence[tuple[str, datetime]], p
     return {
         "answered_channel": _most(channels, policy),
         "answered_hour": _most(hours, policy),
-        "derived": _text(derived) if answers else None,
+        "derived": _text(derived),
     }
-
-
-def _own(general: Sequence[statements.Statement]) -> dict[str, Any]:
-    """Say what a party states about every purpose and channel."""
-    (channel,) = statements.newest(general, statements.CHANNEL) or (None,)
-    start, end = statements.newest(general, statements.TIME) or (None, None)
-    messages, days = statements.strictest(general) or (None, None)
-    return {
-        "stated_channel": channel, "stated_from": start, "stated_to": end, "max_messages": messages, "per_days": days,
-    }  # fmt: skip
-
-
-def _quiet(clock: ZoneInfo | None, general: Sequence[statements.Statement], policy: Policy) -> dict[str, Any]:
-    """Say the hours that are quiet on every channel: the company's and the party's own together."""
-    if clock is None:
-        return {"quiet_from": None, "quiet_to": None, "quiet_also": None}
-    company = policy.quiet_from.isoformat("minutes"), policy.quiet_to.isoformat("minutes")
-    (start, end), *more = statements.quiet_spans(general, company)
-    return {"quiet_from": start, "quiet_to": end, "quiet_also": _text(more) if more else None}
 
 
 def _text(value: Any) -> str:

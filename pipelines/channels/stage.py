@@ -22,6 +22,7 @@ from pipelines.compute import query
 from pipelines.report import StageReport
 from pipelines.store import Counts, channel_reads, golden_reads, tables
 from pipelines.store.golden_reads import Scope
+from pipelines.store.household_open import drop_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +135,7 @@ def _written(context: StageContext, lease: Lease, scope: Scope, name: str, rows:
             counts += tx.upsert(table, rows.slice(start, WRITE_ROWS))
     if gone.num_rows:
         with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
-            tx.delete(table, gone)
+            drop_points(tx, gone) if table is tables.golden_contact_point else tx.delete(table, gone)
     return counts, gone.num_rows
 
 

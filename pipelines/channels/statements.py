@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 CHANNEL, TIME, FREQUENCY, QUIET = "channel", "time", "frequency", "quiet_hours"
 SCOPE = ("purpose", "channel")
@@ -111,11 +111,6 @@ def strictest(said: Iterable[Statement]) -> tuple[int, int] | None:
     """Return the stated cap (messages, days) that allows fewest a day, of equal ones the fewest at once; None without."""
     caps = [one.values for one in said if one.kind == FREQUENCY and one.complete]
     return min(caps, key=lambda cap: (Fraction(cap[0], cap[1]), cap[0], cap[1]), default=None)
-
-
-def newest(said: Sequence[Statement], kind: str) -> tuple[Any, ...] | None:
-    """Return the values of the one statement of a kind among those that count in one scope; None without one."""
-    return next((one.values for one in said if one.kind == kind), None)
 
 
 def _changed_at(row: Mapping[str, Any], names: tuple[str, ...]) -> datetime | None:

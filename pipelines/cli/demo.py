@@ -1,4 +1,4 @@
-"""``unisono demo`` and ``unisono ui``: the whole product on five simulated vendors, and the UI on its history."""
+"""``unisono demo`` and ``unisono ui``: the whole product on six simulated vendors, and the UI on its history."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo() -> None:
-    """Sync five simulated vendors into ./data through Dagster and show what came out; again: only what changed."""
+    """Sync six simulated vendors into ./data through Dagster and show what came out; again: only what changed."""
     from pipelines import demo as home
 
     began = time.monotonic()
@@ -74,7 +74,7 @@ def _announce(runs: int) -> None:
     if runs:
         say(f"Demo no. {runs + 1}: the vendors' world has moved on; only what changed is loaded.")
     else:
-        say("Five simulated vendors, about 2,000 people: fetching over HTTP, then normalise, resolve, golden.")
+        say("Six simulated vendors, about 2,000 people: fetching over HTTP, then normalise, resolve, golden.")
 
 
 def _show(*, first: bool) -> None:

@@ -1,4 +1,4 @@
-"""``unisono explain``: where a golden cell comes from, and why two records are one party or two."""
+"""``unisono explain``: where a golden cell comes from, why two records are one party or two, and who lives together."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ import typer
 from connectors.sdk.errors import FixConfig
 from pipelines.cli.common import ConfigOption, JsonOption, open_hub
 
-PAIR, CHANNELS = "pair", "channels"
+PAIR, CHANNELS, HOUSEHOLD = "pair", "channels", "household"
 
 
 def explain(
-    entity: Annotated[str, typer.Argument(help="person or organization; or 'pair' for two source records.")],
+    entity: Annotated[
+        str, typer.Argument(help="person or organization; 'household'; or 'pair' for two source records.")
+    ],
     identity: Annotated[
-        str, typer.Argument(metavar="ID", help="Golden id, an old one is followed; of a pair, the first record.")
+        str,
+        typer.Argument(
+            metavar="ID",
+            help="Golden id, an old one is followed; of a household, its id or a person's; of a pair, the first record.",
+        ),
     ],
     field: Annotated[
         str | None,
@@ -31,11 +37,16 @@ def explain(
 ) -> None:
     """Say where each cell of a golden record comes from, and what lost; or why two source records are together or apart.
 
+    Of a household it says who is in it, by which evidence, why others are not, and since when: `unisono explain household 17`.
+
     A record of a pair is named by its number or by its reference connection/object/key: `unisono explain pair
     crm/contact/17 desk/user/4`.
     """
     if entity == PAIR:
         _explain_pair(identity, field, config, json=json)
+        return
+    if entity == HOUSEHOLD:
+        _explain_household(identity, field, config, json=json)
         return
     if field == CHANNELS:
         _explain_channels(entity, identity, config, json=json)
@@ -55,6 +66,16 @@ def _explain_channels(entity: str, identity: str, config: Any, *, json: bool) ->
         rows = explain_channels(store, entity, identity, tenant_id=hub.tenant_id)
     for row in rows:
         print(jsonlib.dumps(row, ensure_ascii=False, default=str) if json else line(row))
+
+
+def _explain_household(identity: str, field: str | None, config: Any, *, json: bool) -> None:
+    from pipelines.resolve.household_explain import explain_household, lines
+
+    if field is not None:
+        raise FixConfig(f"a household has no '{field}'", do=f"ask for the whole: unisono explain household {identity}")
+    with open_hub(config) as (hub, store):
+        told = explain_household(store, identity, tenant_id=hub.tenant_id)
+    print(jsonlib.dumps(told, ensure_ascii=False, default=str) if json else "\n".join(lines(told)))
 
 
 def _explain_pair(left: str, right: str | None, config: Any, *, json: bool) -> None:

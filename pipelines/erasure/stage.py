@@ -60,7 +60,7 @@ def finish(context: StageContext, entity: str, identity: int) -> None:
         raise FixConfig(f"no erasure of {entity} {identity} is under way", do="run `unisono erase`")
     with store.acquire("master/erase", now=context.now, tenant_id=tenant) as lease:
         with store.write(lease, cause=STAGE, actor=context.actor) as tx:
-            erasures.leftovers(tx, begun.person.own_ids)
+            erasures.leftovers(tx, begun.person)
             erasures.set_cleared(tx, begun)
         purge(store)
         with store.write(lease, cause=STAGE, actor=context.actor) as tx:

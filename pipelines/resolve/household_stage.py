@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.compute import query
 from pipelines.report import StageReport
 from pipelines.resolve import ids
-from pipelines.resolve.households import RULES_VERSION, households
+from pipelines.resolve.household_reach import reached
+from pipelines.resolve.households import RULES_VERSION, homes_of, households, people_of
 from pipelines.resolve.ledger import Ledger
-from pipelines.store import household_reads, identity
+from pipelines.store import household_open, household_reads, identity
 from pipelines.store.golden_reads import last_change
-from pipelines.store.tables import household_member
+from pipelines.store.tables import household_home, household_member
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 STAGE, ENTITY = "households", "household"
 ROWS_PER_WRITE = 20_000
+FEW = 1_000
+"""So many changed persons are always looked at by themselves; more than that only up to a fifth of all."""
 _UNIT, _RULES = "members", "rules"
 
 
@@ -36,31 +42,84 @@ def run(context: StageContext) -> StageReport:
     with store.acquire(f"master/{STAGE}", now=context.now, tenant_id=tenant) as lease:
         upto, since = last_change(store, tenant), store.watermark(STAGE, _UNIT, tenant_id=tenant)
         stale = store.watermark(STAGE, _RULES, tenant_id=tenant) != RULES_VERSION
-        if not (context.full or stale or household_reads.changed(store, tenant, since)):
+        changed = None if context.full or stale else household_reads.changed(store, tenant, since)
+        if changed is not None and not len(changed):
             return StageReport(STAGE, counts=counts)
-        persons = household_reads.persons(store, tenant)
-        found = households(persons, household_reads.points(store, tenant))
-        known = household_reads.members(store, tenant)
-        now = dict(zip(known.column("person_id").to_pylist(), known.column("household_id").to_pylist(), strict=True))
-        assignment = assigned(store, tenant, found, now)
-        numbers = pa.array(assignment.entity_ids, pa.int64())
-        wanted = found.drop_columns(["label"]).append_column("household_id", numbers)
-        counts |= _Members(context, lease, wanted).write(now, assignment)
-        with store.write(lease, cause=context.cause, actor=context.actor) as tx:
-            tx.set_watermark(STAGE, _UNIT, upto)
-            tx.set_watermark(STAGE, _RULES, RULES_VERSION)
-    counts |= {"read": persons.num_rows, "households": len(set(found.column("label").to_pylist()))}
+        decided = _decided(store, tenant, changed)
+        assignment = assigned(store, tenant, decided)
+        written = _Members(context, lease, decided.with_ids(assignment)).write(decided.now, assignment)
+        _remember(context, lease, decided, upto, stale=stale)
+    counts |= written | {"read": decided.read, "households": len(pc.unique(decided.found.column("label")))}
     return StageReport(STAGE, counts=counts, details={"ids": assignment.counts()})
 
 
-def assigned(store: Store, tenant: int, found: pa.Table, now: Mapping[int, int]) -> Assignment:
+@dataclass(frozen=True)
+class Decided:
+    """Households of everybody, or (``persons``) of those whom a change can reach, and what was stored of the same.
+
+    ``homes`` and ``homes_before`` are those of everybody, or of those who changed.
+    """
+
+    read: int
+    found: pa.Table
+    homes: pa.Table
+    homes_before: pa.Table
+    now: Mapping[int, int]
+    persons: pa.Array | None = None
+
+    def with_ids(self, assignment: Assignment) -> pa.Table:
+        """Return the rows of ``household_member`` that follow."""
+        numbers = pa.array(assignment.entity_ids, pa.int64())
+        return self.found.drop_columns(["label"]).append_column("household_id", numbers)
+
+
+def _decided(store: Store, tenant: int, changed: pa.Array | None) -> Decided:
+    if changed is None or len(changed) > max(FEW, household_reads.count_persons(store, tenant) // 5):
+        persons = household_reads.persons(store, tenant)
+        people = people_of(persons)
+        found = households(people, household_reads.points(store, tenant))
+        return Decided(
+            persons.num_rows, found, homes_of(people), household_reads.homes(store, tenant), _live(store, tenant)
+        )
+    reach = reached(store, tenant, changed)
+    before, ids = household_reads.homes(store, tenant, changed), pa.array(sorted(reach.ids), pa.int64())
+    return Decided(reach.read, reach.found(), reach.homes, before, _live(store, tenant, ids), ids)
+
+
+def _live(store: Store, tenant: int, ids: pa.Array | None = None) -> dict[int, int]:
+    rows = household_reads.members(store, tenant, ids)
+    return dict(zip(rows.column("person_id").to_pylist(), rows.column("household_id").to_pylist(), strict=True))
+
+
+def assigned(store: Store, tenant: int, decided: Decided) -> Assignment:
     """Return the household ids of the members found; who is alone again leaves, and a household of nobody is retired."""
     former: dict[int, list[int]] = defaultdict(list)
-    for person, household in household_reads.former(store, tenant):
+    for person, household in household_reads.former(store, tenant, decided.persons):
         former[person].append(household)
-    persons, labels = (found.column(name).to_numpy().astype(np.int64) for name in ("person_id", "label"))
-    first = household_reads.first(store, tenant)
-    return ids.assign_ids(persons, labels, now, former, identity.next_id(store, tenant), first)
+    persons, labels = (decided.found.column(name).to_numpy().astype(np.int64) for name in ("person_id", "label"))
+    first = household_reads.first(store, tenant, decided.persons)
+    return ids.assign_ids(persons, labels, decided.now, former, identity.next_id(store, tenant), first)
+
+
+def _remember(context: StageContext, lease: Lease, decided: Decided, upto: int, *, stale: bool) -> None:
+    """Keep the homes and how far the stage has come: homes of a change and its end in one commit, for they find it again."""
+    fresh = query("SELECT * FROM homes EXCEPT SELECT * FROM before", homes=decided.homes, before=decided.homes_before)
+    gone = decided.homes_before.filter(
+        pc.invert(pc.is_in(decided.homes_before.column("person_id"), decided.homes.column("person_id")))
+    ).select(["person_id"])
+    writing = partial(context.store.write, lease, cause=context.cause, actor=context.actor)
+    if fresh.num_rows + gone.num_rows > ROWS_PER_WRITE and not stale:
+        with writing() as tx:  # should this run be killed, everything is made anew
+            tx.set_watermark(STAGE, _RULES, 0)
+    starts = range(0, max(fresh.num_rows, gone.num_rows, 1), ROWS_PER_WRITE)
+    for start in starts:
+        with writing() as tx:
+            tx.upsert(household_home, fresh.slice(start, ROWS_PER_WRITE))
+            tx.delete(household_home, gone.slice(start, ROWS_PER_WRITE))
+            if start == starts[-1]:
+                household_open.forget(tx, upto)
+                tx.set_watermark(STAGE, _UNIT, upto)
+                tx.set_watermark(STAGE, _RULES, RULES_VERSION)
 
 
 class _Members(Ledger):

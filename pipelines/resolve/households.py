@@ -16,19 +16,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.compute import query
 from pipelines.resolve import sql
 from pipelines.resolve.edges import components
+from pipelines.store.household_open import HOUSEHOLD_MOST
+from pipelines.store.household_reads import FAMILY_BITS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Ints = NDArray[np.int64]
 
-MOST = 12
+MOST = HOUSEHOLD_MOST
 """Persons of one household at most."""
-RULES_VERSION = 1
+RULES_VERSION = 2
 MEMBERS = pa.schema([
     ("person_id", pa.int64()), ("label", pa.int64()), ("reasons", pa.string()), ("valid_from", pa.timestamp("us", tz="UTC")),
 ])  # fmt: skip
@@ -43,12 +46,17 @@ _PEOPLE = f"""
              {sql.text("street")} || '|' || coalesce({sql.text("street_2")}, '') || '|' || {_PLACE} END AS home,
            try_cast(json_extract_string(provenance, '$.street[2]') AS TIMESTAMPTZ) AS since
     FROM persons WHERE NOT is_stub"""
+# A place is 40 bits of the home and 23 of the family name (0: none), so that one index finds both the name and the neighbours.
+_PLACED = f"""
+    SELECT *, CASE WHEN home IS NOT NULL THEN (((md5_number_lower(home) >> 24) << {FAMILY_BITS})
+           | CASE WHEN family IS NULL THEN 0 ELSE 1 + md5_number_lower(family) % {2**FAMILY_BITS - 1} END)::BIGINT END AS place
+    FROM ({_PEOPLE})"""
 # An own value joins nobody, nor does one that more people hold than a household has.
 _SHARED = f"""
     SELECT kind, value_norm AS held FROM points JOIN people ON people.person_id = points.entity_id
     GROUP BY kind, held HAVING count(DISTINCT person_id) BETWEEN 2 AND {MOST} AND count(DISTINCT given) > 1"""
 _LINKS = f"""
-    WITH people AS ({_PEOPLE}), shared AS ({_SHARED}),
+    WITH shared AS ({_SHARED}),
     family AS (
         SELECT people.*, kind, held FROM people
         JOIN points ON points.entity_id = people.person_id JOIN shared USING (kind) WHERE shared.held = points.value_norm),
@@ -65,25 +73,43 @@ _LINKS = f"""
     ORDER BY ALL"""
 
 
-def households(persons: pa.Table, points: pa.Table) -> pa.Table:
+def people_of(persons: pa.Table) -> pa.Table:
+    """Return golden persons (``persons`` are rows of ``golden_person``) as they are compared; stubs are nobody.
+
+    Columns: person_id, family, given, home, since, and place: a hash of home and family name, by which they are found.
+    """
+    return query(_PLACED, persons=persons)
+
+
+def households(people: pa.Table, points: pa.Table) -> pa.Table:
     """Return the members of households (``MEMBERS``), in the order of their ids; who lives alone is not in it.
 
-    ``persons`` are rows of ``golden_person``; ``points`` has entity_id, kind (email or phone) and value_norm. ``label`` is
+    ``people`` are as ``people_of`` returns them; ``points`` has entity_id, kind (email or phone) and value_norm. ``label`` is
     the smallest person id of the household. Equal rows give equal households, whatever their order.
     """
-    links = query(_LINKS, persons=persons, points=points)
+    links = links_of(people, points)
     left, right = (links.column(side).to_numpy() for side in ("l", "r"))
     ids, place = np.unique(np.concatenate((left, right)), return_inverse=True)
     label = ids[components(len(ids), place[: len(left)], place[len(left) :])] if len(ids) else ids
     ids, label = _small(ids, label)
     return query(
-        f"""WITH people AS ({_PEOPLE}), ends AS (
-            SELECT l AS person_id, reason FROM links UNION SELECT r, reason FROM links),
+        """WITH ends AS (SELECT l AS person_id, reason FROM links UNION SELECT r, reason FROM links),
         reasons AS (SELECT person_id, to_json(list_sort(list(DISTINCT reason)))::VARCHAR AS reasons FROM ends GROUP BY ALL)
         SELECT m.person_id, m.label, reasons, CASE WHEN contains(reasons, 'address') THEN since END AS valid_from
         FROM members AS m JOIN reasons USING (person_id) JOIN people USING (person_id) ORDER BY m.person_id""",
-        persons=persons, links=links, members=pa.table({"person_id": ids, "label": label}),
+        people=people, links=links, members=pa.table({"person_id": ids, "label": label}),
     ).cast(MEMBERS)  # fmt: skip
+
+
+def links_of(people: pa.Table, points: pa.Table) -> pa.Table:
+    """Return who is linked with whom (l < r) and for which reason; in a fixed order."""
+    return query(_LINKS, people=people, points=points)
+
+
+def homes_of(people: pa.Table) -> pa.Table:
+    """Return person_id and home (the hash of it and of the family name) of those who have a home."""
+    homes = people.select(["person_id", "place"]).rename_columns(["person_id", "home"])
+    return homes.filter(pc.is_valid(homes.column("home")))
 
 
 def _small(ids: Ints, label: Ints) -> tuple[Ints, Ints]:

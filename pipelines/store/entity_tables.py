@@ -75,7 +75,8 @@ def golden_table(entity: Entity, home: MetaData = metadata) -> Table:
 def golden_version_table(entity: Entity, home: MetaData = metadata) -> Table:
     """Return the table of superseded golden rows of an entity."""
     columns = _golden_columns(entity, key=("known_from",))
-    return Table(f"golden_{entity.name}_version", home, *columns, column("known_to", BigInteger, required=True))
+    ended = column("known_to", BigInteger, required=True), Index(None, "tenant_id", "known_to")
+    return Table(f"golden_{entity.name}_version", home, *columns, *ended)
 
 
 def _row_columns(entity: Entity, key: tuple[str, ...]) -> list[Column[Any]]:

@@ -13,6 +13,7 @@ from sqlalchemy import Table, Text, and_, cast, delete, func, literal, or_, sele
 from canonical_model import load_vocabulary
 from pipelines.store import decisions, match_index
 from pipelines.store.erasure_reads import TELLING, Person, Reference
+from pipelines.store.household_open import open_neighbours
 from pipelines.store.tables import (
     absent_record,
     crosswalk,
@@ -143,9 +144,10 @@ def _below(key: str) -> str:
     return f"={quote(key, safe='')}"
 
 
-def leftovers(tx: WriteTransaction, records: Sequence[int]) -> None:
-    """Destroy what stages derived from the records meanwhile."""
-    match_index.remove_rows(tx, records)
+def leftovers(tx: WriteTransaction, person: Person) -> None:
+    """Destroy what stages derived from the person's records meanwhile."""
+    match_index.remove_rows(tx, person.own_ids)
+    _leave_households(tx, person.ids)
 
 
 def _destroy_rows(tx: WriteTransaction, own: Sequence[int]) -> None:
@@ -179,12 +181,17 @@ def _blank_facts(tx: WriteTransaction, other: Sequence[int]) -> None:
 
 
 def _destroy_golden(tx: WriteTransaction, entity: str, ids: Sequence[int]) -> None:
+    open_neighbours(tx, ids)
     names = (f"golden_{entity}", "golden_contact_point", "golden_preference")
     for name in names:
         for table in (metadata.tables.get(name), metadata.tables.get(f"{name}_version")):
             if table is not None:
                 _delete(tx, table, "entity_id", ids)
-    for name in ("household_member", "household_member_version"):
+    _leave_households(tx, ids)
+
+
+def _leave_households(tx: WriteTransaction, ids: Sequence[int]) -> None:
+    for name in ("household_member", "household_member_version", "household_home", "household_open"):
         _delete(tx, metadata.tables[name], "person_id", ids)
 
 

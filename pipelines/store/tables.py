@@ -517,6 +517,12 @@ household_member = _map_tables(
     "household_member", (("person_id", BIG),), HOUSEHOLD_COLUMNS, ("valid_from",), ("household_id",)
 )
 household_member_version = metadata.tables["household_member_version"]
+# What an increment is found by: a hash of home and family name as households were last made, and persons to decide anew
+# though no row of theirs says so (somebody who had an address or number in common with them is gone).
+household_home = fixed_table(
+    "household_home", [_key("person_id")], column("home", BIG, required=True), Index(None, "tenant_id", "home")
+)
+household_open = fixed_table("household_open", [_key("person_id")])
 
 # --- channels: how a golden party can be reached, and how it likes to be (pipelines/channels) -----------------------
 golden_contact_point = fixed_table(

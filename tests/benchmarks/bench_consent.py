@@ -4,7 +4,8 @@
 
 Random histories (tests/channels/histories.py) are merged and unmerged at random in a SQLite store, through the crosswalk,
 the channels stage and the view; a second opinion in plain Python counts the opt-outs that the view lost and every
-answer that differs from the rule. Then PEOPLE with two records each are made channels of, and asked who may be contacted.
+answer that differs from the rule. Then PEOPLE with two records each are made channels of, and asked who may be contacted;
+and the same people once more, each stating four things in its two records.
 
 Facts about another project's merge (Unomi, ProfileServiceImpl.mergeProfiles, read in its source; IDENTITY.md U3): a
 consent is judged by whether its revocation date lies before the wall clock, a missing date throws, and where the
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print both tables and one JSON line."""
     given = [int(each) for each in (sys.argv[1:] if arguments is None else arguments)]
     merges, people = (*given, *(100_000, 50_000)[len(given) :])
-    result = {**_merges(merges), **_costs(people)}
+    result = {**_merges(merges), **_costs(people), **_stating(people)}
     print(json.dumps(result))
     return 1 if result["lost"] or result["wrong"] or not result["unmerged_equal"] else 0
 
@@ -94,6 +95,44 @@ def _costs(people: int) -> dict[str, Any]:
         "people": people, "stage_us": round(first / people * 1e6, 1), "full_us": round(full / people * 1e6, 1),
         "rerun_seconds": round(again, 3), "audience_us": round(audience / people * 1e6, 1), "one_ms": round(one * 1e3, 1),
     }  # fmt: skip
+
+
+def _stating(people: int) -> dict[str, Any]:
+    """Measure the CPU of the stage over the same people, all of whom state four things."""
+    with _store() as store:
+        _fill(store, people)
+        _state(store, people)
+        first, full = _cpu(lambda: _run(store)), _cpu(lambda: _run(store, full=True))
+    for name, seconds in (("stage, everybody states", first), ("stating, --full", full)):
+        print(f"{name:<24}{seconds:>8.2f} s CPU  {seconds / people * 1e6:>7.1f} µs a person")
+    return {
+        "stating_us": round(first / people * 1e6, 1), "stating_full_us": round(full / people * 1e6, 1),
+    }  # fmt: skip
+
+
+def _state(store: Store, people: int) -> None:
+    """Let one record of a person prefer a channel and a time, the other a channel, and keep to hours and a number."""
+    n, chance = 2 * people, np.random.default_rng(5)
+    ids, first = np.arange(1, n + 1), np.arange(1, n + 1, 2)
+
+    def some(of: Sequence[Any], size: int) -> list[Any]:
+        return [of[at] for at in chance.integers(0, len(of), size).tolist()]
+
+    told = [at(f"2026-0{month}-{day:02d}") for month in range(1, 6) for day in range(1, 29)]
+    clocks = [f"{hour:02d}:{minute:02d}" for hour in range(24) for minute in (0, 15, 30, 45)]
+    parts: list[dict[str, Any]] = [
+        {"kind": "channel", "party": ids, "preferred_channel": some(["email", "sms", "phone"], n)},
+        {"kind": "time", "party": first, "time_from": some(clocks, people), "time_to": some(clocks, people)},
+        {"kind": "quiet_hours", "party": first + 1, "time_from": some(clocks, people), "time_to": some(clocks, people)},
+        {"kind": "frequency", "party": first, "max_messages": some(range(5), people), "per_days": [7] * people},
+    ]
+    with store.acquire("test") as lease:
+        for part in parts:
+            size = len(part["party"])
+            same = {"kind": [part["kind"]] * size, "row_key": [part["kind"]] * size, "source_record_id": part["party"]}
+            rows = {**part, **same, "stated_at": pa.array(some(told, size), histories.INSTANT)}
+            with store.write(lease, cause="bench") as tx:
+                tx.upsert(histories.T["preference"], pa.table(rows))
 
 
 def _fill(store: Store, people: int) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from pipelines.channels import statements
 from pipelines.channels.policy import load_policy
 from pipelines.channels.preferences import PREFERENCE_SCHEMA, Stated, golden_preferences
 from pipelines.channels.signals import signals
+from tests.channels import by_row
 from tests.channels.hub import at
 from tests.channels.said import cap, quiet, row, table
 
@@ -182,9 +184,39 @@ def test_in_any_order_of_records_the_strictest_holds_and_the_newest_is_preferred
 
 def test_a_million_who_state_nothing_are_made_column_by_column(monkeypatch: pytest.MonkeyPatch):
     golden = pa.table({"entity_id": [1, 2], "language": ["de", None], "time_zone": ["Europe/Berlin", None]})
-    monkeypatch.setattr("pipelines.channels.preferences._row", lambda *_: pytest.fail("a row by itself"))
+    monkeypatch.setattr("pipelines.channels.preferences.query", lambda *_, **__: pytest.fail("a join"))
 
     found = golden_preferences(Stated(golden, table()), NO_SIGNALS, POLICY, "person")
 
     assert found.schema == PREFERENCE_SCHEMA
     assert found.column("stated").null_count == found.num_rows == 2
+
+
+def test_all_at_once_are_what_each_is_by_the_rules_of_statements():
+    told = by_row.parties(seed=11, count=1_500)
+    words = {"entity_id": [3, 4, 4], "channel": ["email", "phone", "phone"], "occurred_at": [at("2026-01-01")] * 3}
+    answered = pa.table({**words, "signal": ["answered"] * 3})
+    derived = golden_preferences(Stated(told.golden, table()), answered, POLICY, "person")
+    known = {row["entity_id"]: row for row in derived.to_pylist() if row["derived"]}
+    answers = {number: {name: row[name] for name in ("answered_channel", "answered_hour", "derived")} for number, row in known.items()}  # fmt: skip
+
+    found = golden_preferences(told, answered, POLICY, "person")
+
+    assert set(answers) == {3, 4}
+    assert found.to_pylist() == by_row.preferences(told, answers, POLICY, "person").to_pylist()
+    assert found.schema == PREFERENCE_SCHEMA
+    for name in ("stated_channel", "stated_from", "quiet_also", "max_messages", "stated"):
+        assert 0 < found.column(name).null_count < found.num_rows
+    assert pc.sum(pc.is_in(found.column("quiet_to"), pa.array(["24:00"]))).as_py() > 0
+
+
+def test_what_several_hours_come_to_is_worked_out_once_for_all_who_state_them(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+    monkeypatch.setattr(statements, "quiet_spans", lambda said, company: asked.append(said) or [company])
+    rows = [quiet("12:00", "13:00", record=n) | {"entity_id": n} for n in range(1, 40)]
+    golden = pa.Table.from_pylist([{"entity_id": n, "time_zone": "Europe/London"} for n in range(1, 60)], SILENT)
+
+    found = golden_preferences(Stated(golden, table(*rows)), NO_SIGNALS, POLICY, "person")
+
+    assert found.num_rows == 59
+    assert len(asked) == 2  # those hours, and none

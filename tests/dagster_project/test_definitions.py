@@ -66,7 +66,7 @@ def test_there_are_two_jobs_a_schedule_per_connection_and_sensors_that_join_and_
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == {"ingest", "master"}
     assert {schedule.name for schedule in repository.schedule_defs} == {
-        "sync_hubspot", "sync_klaviyo", "sync_shopify", "sync_typeform", "sync_zendesk",
+        "sync_acme", "sync_hubspot", "sync_klaviyo", "sync_shopify", "sync_typeform", "sync_zendesk",
     }  # fmt: skip
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "master_after_ingest_success", "master_after_ingest_failure", "resume_deferred",

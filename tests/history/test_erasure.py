@@ -202,6 +202,18 @@ def test_an_erased_person_was_never_in_a_household(hub: Hub, key: str) -> None:
     assert [row.person_id for row in hub.store.read(past.select())] == [bob]
 
 
+def test_what_a_run_under_way_wrote_of_an_erased_persons_home_is_gone_at_the_end(sqlite_hub: Hub, key: str) -> None:
+    sync(sqlite_hub, [ADA, BOB])
+    ada, homes = id_of(sqlite_hub, "Adaline"), T["household_home"]
+    erasure.erase(sqlite_hub.context(), "person", ada, reason="asked on 1 March")
+    with sqlite_hub.store.acquire("test") as lease, sqlite_hub.store.write(lease, cause="test") as tx:
+        tx.upsert(homes, pa.table({"person_id": [ada], "home": [77]}))
+    master(sqlite_hub)
+    erasure.finish(sqlite_hub.context(), "person", ada)
+
+    assert sqlite_hub.store.read(homes.select()) == []
+
+
 def test_what_an_erased_person_stated_is_gone_whoever_said_it(hub: Hub, key: str) -> None:
     sync(hub, [ADA, BOB])
     ada, bob = id_of(hub, "Adaline"), id_of(hub, "Robert")

@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 
-from pipelines.context import StageContext
-from pipelines.report import StageReport
-from pipelines.resolve.household_stage import run
+from pipelines.resolve import household_stage
+from pipelines.resolve.households import MOST, RULES_VERSION
 from pipelines.store import Store, household_reads
+from pipelines.store import household_open as opened
 from pipelines.store.digest import digest
-from pipelines.store.tables import golden_contact_point, id_event, metadata
+from pipelines.store.tables import golden_contact_point, household_open
+from tests.resolve.town import Town, erased, lived_twice, no_point, person, point
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow  # each goes through whole stages
 
-PERSON = metadata.tables["golden_person"]
 HOME, OTHER = "12 High Street", "3 Mill Lane"
-
-
-class Town:
-    """A store whose golden persons move about."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def run(self, *, full: bool = False) -> StageReport:
-        return run(self.context(full=full))
-
-    def context(self, *, full: bool = False) -> StageContext:
-        config: Any = SimpleNamespace()
-        return StageContext(config=config, store=self.store, now=lambda: datetime(2026, 6, 1, tzinfo=UTC), full=full)
-
-    def live(self, street: str | None, *numbers: int, family: str = "Berg") -> None:
-        n = len(numbers)
-        text = {
-            "given_name": [f"P{number}" for number in numbers],
-            "family_name": [family] * n,
-            "postcode": ["223 50"] * n,
-        }
-        columns = {name: pa.array(values, pa.string()) for name, values in {**text, "street": [street] * n}.items()}
-        ids, counts = pa.array(numbers, pa.int64()), pa.array([1] * n, pa.int64())
-        rows = pa.table({"entity_id": ids, **columns, "source_count": counts, "is_stub": pa.array([False] * n)})
-        self._write(lambda tx: tx.upsert(PERSON, rows))
-
-    def vanish(self, *numbers: int) -> None:
-        self._write(lambda tx: tx.delete(PERSON, pa.table({"entity_id": pa.array(numbers, pa.int64())})))
-
-    def homes(self) -> dict[int, int]:
-        rows = household_reads.members(self.store, 1).to_pylist()
-        return {row["person_id"]: row["household_id"] for row in rows}
-
-    def events(self) -> list[tuple[str, int, int | None]]:
-        row = id_event.c
-        found = self.store.read(id_event.select().where(row.entity == "household").order_by(row.id_event_id))
-        return [(each.kind, each.entity_id, each.other_id) for each in found]
-
-    def _write(self, act: Any) -> None:
-        context = self.context()
-        with self.store.acquire("test", now=context.now) as lease, self.store.write(lease, cause="test") as tx:
-            act(tx)
 
 
 @pytest.fixture
@@ -155,3 +112,118 @@ def test_persons_and_contact_points_are_left_as_they_are(town: Town) -> None:
 
     assert {name for name in after if after[name] != before[name]} == {"household_member"}
     assert town.store.read(golden_contact_point.select()) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_histories_give_what_full_runs_give_with_the_same_ids_and_events(
+    store: Store, tmp_path: Path, seed: int
+) -> None:
+    with Store.open(f"sqlite:///{tmp_path}/twin.db") as twin:
+        steps = [same for same, _ in lived_twice(Town(store), Town(twin), seed, 8)]
+
+    assert steps == [True] * 8
+    assert len(Town(store).events()) > 4
+    assert store.read(household_open.select()) == []
+
+
+def test_a_change_decides_its_neighbours_only(town: Town) -> None:
+    town.run()
+    town.live("9 Elm Road", *range(1_000, 1_011), family="Holm")
+    town.run()
+    town.live(OTHER, 104)
+
+    assert town.run().counts["read"] == 3  # who came, and the two whose name and home it has
+    assert town.homes()[104] == town.homes()[201]
+
+
+def test_who_had_something_in_common_with_one_of_a_crowd_is_decided_anew_when_that_one_leaves(town: Town) -> None:
+    crowd = range(1_000, 1_000 + MOST + 1)
+    town.do(*(person(n, f"P{n}", "Falk", None) for n in crowd), *(point(n, "phone", "0800") for n in crowd))
+    town.run()
+    before = set(town.homes())
+    town.do(no_point(crowd[0], "phone", "0800"))
+    town.run()
+    shared = set(town.homes()) - before
+    town.do(point(crowd[0], "phone", "0800"))
+    town.run()
+    again = set(town.homes())
+    town.do(erased(crowd[0]))
+    town.run()
+
+    assert shared == set(crowd[1:])
+    assert again == before
+    assert set(town.homes()) - before == set(crowd[1:])
+    assert [point.entity_id for point in town.store.read(golden_contact_point.select())] == list(crowd[1:])
+
+
+def test_the_home_that_one_of_a_crowd_left_is_decided_anew(town: Town) -> None:
+    crowd = range(1_000, 1_000 + MOST + 1)
+    town.live("1 Elm Road", *crowd)
+    town.run()
+    before = set(town.homes())
+    town.live(OTHER, crowd[0], family="Falk")
+    town.run()
+
+    assert set(town.homes()) - before == set(crowd[1:])
+
+
+def test_a_chain_that_was_too_long_is_decided_anew_to_both_its_ends_when_a_link_goes(town: Town) -> None:
+    chain = range(1_000, 1_000 + MOST + 1)
+    town.do(*(person(n, f"P{n}", "Falk", None) for n in chain))
+    town.do(*(point(n, "phone", str(5_000 + link)) for n in chain for link in (n, n + 1)))
+    town.run()
+    before = town.homes()
+    town.do(no_point(chain[5], "phone", str(5_000 + chain[5])))
+    town.run()
+    parts = [{town.homes()[n] for n in part} for part in (chain[:5], chain[5:])]
+
+    assert set(before) == {101, 102, 103, 201, 202}
+    assert [len(part) for part in parts] == [1, 1]
+    assert parts[0] != parts[1]
+
+
+def test_who_comes_to_the_home_of_a_crowd_joins_nobody_there(town: Town) -> None:
+    crowd = range(1_000, 1_000 + 2 * MOST)
+    town.live("1 Elm Road", *crowd)
+    town.do(point(crowd[0], "phone", "55"))
+    town.run()
+    before = town.homes()
+    town.do(person(2_000, f"P{crowd[0]}", "Berg", "1 Elm Road"), point(2_000, "phone", "55"))
+    town.run()
+
+    assert town.homes() == before
+
+
+def test_a_run_that_was_killed_at_its_end_is_repeated(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    town.run()
+    town.live(OTHER, 102, 103)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(household_stage, "_remember", killed)
+        with pytest.raises(KeyboardInterrupt):
+            town.run()
+    town.run()
+    increment = town.everything()
+
+    assert town.run(full=True).counts["written"] == 0
+    assert town.everything() == increment
+    assert {town.homes()[n] for n in (102, 103)} == {town.homes()[201]}
+
+
+def test_a_full_run_that_was_killed_between_its_commits_is_repeated_whole(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    town.run()
+    monkeypatch.setattr(household_stage, "ROWS_PER_WRITE", 2)
+    town.live("1 Elm Road", 101, 102, 103)
+    with monkeypatch.context() as patch:
+        patch.setattr(opened, "forget", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            town.run(full=True)
+
+    assert town.store.watermark("households", "rules") == 0
+    assert town.run().counts["read"] == 6
+    assert town.store.watermark("households", "rules") == RULES_VERSION

@@ -13,7 +13,7 @@ import pytest
 
 from connectors.sdk.testing.simulator.world.organizations import build_organizations
 from connectors.sdk.testing.simulator.world.people import build_people
-from pipelines.resolve.households import MOST, households
+from pipelines.resolve.households import MOST, households, people_of
 
 SINCE = "2024-05-01T00:00:00.000000Z"
 
@@ -31,7 +31,7 @@ def found(people: list[dict[str, Any]], points: list[tuple[int, str, str]] = [])
                     pa.schema([("entity_id", pa.int64()), ("kind", pa.string()), ("value_norm", pa.string())]))  # fmt: skip
     text = dict.fromkeys(("street", "street_2", "city", "postcode"), pa.string())
     schema = pa.schema([(name, text.get(name, pa.infer_type([value]))) for name, value in people[0].items()])
-    rows: list[dict[str, Any]] = households(pa.Table.from_pylist(people, schema), told).to_pylist()
+    rows: list[dict[str, Any]] = households(people_of(pa.Table.from_pylist(people, schema)), told).to_pylist()
     return rows
 
 

@@ -109,8 +109,23 @@ def _link(spec: Any, rows: Rows, scene: Scene) -> Link:
 
 
 def _above(spec: Any, rows: Rows, _scene: Scene) -> Link:
-    """Link to the row at one ``spec``-th of this one's place: the rows form a tree, its first rows have nothing above."""
-    return Link(rows, [place // spec if place >= spec else None for place in range(rows.count)])
+    """Link to the row at one ``each``-th of this one's place: the rows form a tree, its first rows have nothing above.
+
+    With ``by`` the rows about each organisation (or whatever the link points to) form a tree of their own; a row that
+    points to none stands in no tree.
+    """
+    each, by = (spec["each"], spec["by"]) if isinstance(spec, dict) else (spec, None)
+    if by is None:
+        return Link(rows, [place // each if place >= each else None for place in range(rows.count)])
+    trees: dict[int, list[int]] = {}
+    for row, truth in enumerate(rows.links[by].at):
+        if truth is not None:
+            trees.setdefault(truth, []).append(row)
+    above: list[int | None] = [None] * rows.count
+    for tree in trees.values():
+        for place, row in enumerate(tree[1:], 1):
+            above[row] = tree[(place - 1) // each]
+    return Link(rows, above)
 
 
 def _children(spec: Any, rows: Rows) -> tuple[Rows, Sequence[int]]:

@@ -1,4 +1,4 @@
-"""Worlds by size: as many people as give a wanted number of records about people."""
+"""Worlds by size: as many people as give a wanted number of records about people of real vendors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def person_streams(shape: Shape) -> list[str]:
 
 
 def world_of(records: int, seed: int = 7) -> World:
-    """Return a world with about ``records`` records in the person streams of all vendors (within 2 %)."""
-    shapes = shown_shapes()
+    """Return a world with about ``records`` records in the person streams of all vendors that exist (within 2 %)."""
+    shapes = {name: shape for name, shape in shown_shapes().items() if not shape.demo.get("made_up", False)}
     parts = [(shape, part) for shape in shapes.values() for name in person_streams(shape) for part in shape.parts(name)]
     rate = sum(_rate(shape, part) for shape, part in parts)
     return World(seed, math.ceil(records / rate), shapes=shapes)

@@ -98,10 +98,10 @@ def test_records_are_valid_by_the_connectors_schema(connector: str, stream: str)
     assert records
 
 
-def test_the_demo_has_the_five_connections_with_credentials_that_its_manifests_accept() -> None:
+def test_the_demo_has_the_six_connections_with_credentials_that_its_manifests_accept() -> None:
     connections = demo_connections("http://127.0.0.1:1")
 
-    assert [c["name"] for c in connections] == ["hubspot", "klaviyo", "shopify", "typeform", "zendesk"]
+    assert [c["name"] for c in connections] == ["acme", "hubspot", "klaviyo", "shopify", "typeform", "zendesk"]
     for connection in connections:
         Reader(connection)
 

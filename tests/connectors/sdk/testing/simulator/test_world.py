@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from datetime import timedelta
 from itertools import islice
@@ -181,3 +182,29 @@ def test_an_unknown_vendor_stream_or_defect_is_named(world: World) -> None:
         list(world.payloads("hubspot", "x"))
     with pytest.raises(ValueError, match="unknown dirt typos; known: typo"):
         Dirt.of({"typos": 1})
+
+
+def test_acmes_managers_are_colleagues_and_nobody_is_above_himself(world: World) -> None:
+    users = world.first_block.rows("acme", "users")
+    managers, employers = users.link("manager").at, users.link("org").at
+    led = [row for row, manager in enumerate(managers) if manager is not None]
+
+    assert len(led) > 100
+    assert all(employers[row] is not None and employers[row] == employers[managers[row]] for row in led)
+    assert all(managers[row] < row for row in led)  # so there are no circles
+    assert max(Counter(managers[row] for row in led).values()) <= 3
+
+
+def test_a_part_of_acmes_users_states_how_to_be_contacted(world: World) -> None:
+    said = [json.loads(payload)["contact"] for _, payload, _ in world.payloads("acme", "users")]
+    told = [each for each in said if each is not None]
+
+    assert 0.1 < len(told) / len(said) < 0.3
+    for member in ("prefer", "call", "quiet", "mails_a_week"):
+        assert 20 < sum(each[member] is not None for each in told) < len(told)
+    assert all(each["changed"] for each in told)
+
+
+def test_a_measured_world_is_of_vendors_that_exist(world: World) -> None:
+    assert "acme" in world.shapes
+    assert sorted(world_of(1_000).shapes) == ["hubspot", "klaviyo", "shopify", "typeform", "zendesk"]
