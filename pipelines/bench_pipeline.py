@@ -124,8 +124,8 @@ def _pages(context: StageContext, world: World) -> Iterator[Page]:
     payloads = (payload for _, payload, _ in world.payloads(connection.connector.name, stream))
     number = 0
     while True:
-        raws = list(islice(payloads, SEGMENT_RECORDS))
-        last = len(raws) < SEGMENT_RECORDS
+        raws = list(islice(payloads, SEGMENT_RECORDS // 2))
+        last = len(raws) < SEGMENT_RECORDS // 2
         number += 1
         yield Page(
             partition="",

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import fsspec
 import pyarrow as pa
@@ -57,11 +57,12 @@ class Landing:
         Only erasure changes what was landed; call it under the stream's lease.
         """
         try:
+            content = _parquet(table)
             if self._local is not None:
-                _write_local(self._local / name, table)
+                _write_local(self._local / name, content)
             else:
                 with self._fs.open(f"{self._root}/{name}", "wb") as sink:
-                    pq.write_table(table, sink, **_FORM)
+                    _put(sink, content)
         except OSError as why:
             raise _translated(why, f"{self.url}/{name}") from why
 
@@ -107,12 +108,23 @@ class Landing:
             yield str(path)[len(self._root) :].lstrip("/")
 
 
-def _write_local(path: Path, table: pa.Table) -> None:
+def _parquet(table: pa.Table) -> memoryview:
+    """Return the table as the bytes of a file, made in one go without Python's lock."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **_FORM)
+    return memoryview(sink.getvalue())
+
+
+def _put(sink: IO[bytes], content: memoryview) -> None:
+    sink.write(content)
+
+
+def _write_local(path: Path, content: memoryview) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     try:
         with part.open("wb") as sink:
-            pq.write_table(table, sink, **_FORM)
+            _put(sink, content)
             sink.flush()
             os.fsync(sink.fileno())
         part.rename(path)

@@ -7,17 +7,17 @@ step. Whatever is not so plain is left to the reader of single records, which de
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from connectors.sdk import canonical, paths
+from connectors.sdk import canonical
 from connectors.sdk.protocols import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from connectors.sdk.forms import Form
     from connectors.sdk.paths import Path
 
 AT_ONCE: Final = 100  # few enough to stay in the processor's cache
@@ -27,39 +27,40 @@ _SQUARE_TO_CURLY: Final = ord("{") ^ ord("[")  # the one bit in which they diffe
 
 
 class Alike(NamedTuple):
-    """What is read of each record: ``key`` and ``time`` are members of the record itself, ``dated`` makes its time the cursor."""
+    """What is read of each record: ``key`` and ``time`` are members of the record itself, ``dated`` makes its time the cursor.
+
+    ``deleted`` is a path and what a value there says.
+    """
 
     key: str
     time: str | None
     dated: bool
-    deleted: Callable[[Any], bool] | None
+    deleted: tuple[Path, Callable[[Any], bool]] | None
     volatile: Sequence[Path]
     max_bytes: int
     max_depth: int
+    form: Form
 
     def read(self, payloads: list[bytes], parent: bytes | None) -> Records | None:
         """Return the records, or None if they are not all good and plain."""
         if not self._are_harmless(payloads):
             return None
         try:
-            values = list(map(canonical.decode, payloads))
-            keys: list[Any] = list(map(itemgetter(self.key), values))
-            texts: list[Any] = list(map(itemgetter(self.time), values)) if self.time else []
+            documents = self.form.read(payloads)
+            keys = documents.members(self.key)
+            texts = documents.members(self.time) if self.time else []
             times: list[Any] = list(map(datetime.fromisoformat, texts))
         except (KeyError, TypeError, *canonical.UNREADABLE):
             return None
         if set(map(type, keys)) != {str} or "" in keys or {time.tzinfo for time in times} - _UTC:
             return None
-        n = len(values)
-        deleted = self.deleted
-        ops = ["delete" if deleted(value) else "upsert" for value in values] if deleted else ["upsert"] * n
-        for path in self.volatile:  # last of all: it eats what stands there
-            for value in values:
-                paths.remove(path, value)
+        n = len(payloads)
+        path, says = self.deleted or ((), None)
+        ops = ["delete" if says(found) else "upsert" for found in documents.found(path)] if says else ["upsert"] * n
         nothing: list[None] = [None] * n
         cursors = texts if self.dated else nothing
         return Records.of_fields(
-            keys, payloads, canonical.digests(values), times or nothing, cursors, ops, [parent] * n, [None] * n
+            keys, payloads, documents.digests(self.volatile), times or nothing, cursors, ops, [parent] * n, [None] * n
         )
 
     def _are_harmless(self, payloads: list[bytes]) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _DIGITS: Final = 32
 _encode: Final = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
+_encode_in_order: Final = msgspec.json.Encoder(order="deterministic", decimal_format="number").encode
 decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(float_hook=Decimal).decode
 UNREADABLE: Final = (msgspec.DecodeError, RecursionError, ValueError, ArithmeticError)
 
@@ -25,3 +26,13 @@ def digest(value: Any) -> str:
 def digests(values: Iterable[Any]) -> list[str]:
     """Return the ``digest`` of each."""
     return [sha256(content).hexdigest()[:_DIGITS] for content in map(_encode, values)]
+
+
+def decoder(kind: type[msgspec.Struct]) -> Callable[[bytes], Any]:
+    """Return what reads a document into an object as ``decode`` does into a dict; one of another form is UNREADABLE."""
+    return msgspec.json.Decoder(kind, float_hook=Decimal).decode
+
+
+def digests_in_order(objects: Iterable[msgspec.Struct]) -> list[str]:
+    """Return the ``digest`` of each document read into an object whose attributes stand in the order of their names."""
+    return [sha256(content).hexdigest()[:_DIGITS] for content in map(_encode_in_order, objects)]

@@ -20,7 +20,7 @@ from connectors.sdk.errors import FixConnector, StopStream
 from connectors.sdk.http import Reply
 from connectors.sdk.paging import Answer, Position
 from connectors.sdk.protocols import Completeness, Page, PartitionState, Records
-from connectors.sdk.requests import address, page_request, render_params
+from connectors.sdk.requests import address, page_request, query_request, render_params
 from connectors.sdk.session import Fetched, Refused, Session
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class Chain:
         self._rounds, self._seams = Rounds(progress.prints), seams.Seams(records)
         asked = stream.incremental if progress.since is not None and partition.request is None else None
         self._incremental: IncrementalSpec | None = asked
+        self._asked: tuple[tuple[Any, ...], paging.Request] | None = None
         self._listed = partition.request or (asked.request if asked else stream.request)
         if asked is not None and progress.at is None and progress.until is None:
             self.progress = windows.begin(asked, progress)
@@ -150,21 +151,22 @@ class Chain:
         return fetched, self.session.vendor_time(fetched.reply) - (self._now() - asked)
 
     def _request(self, progress: Progress) -> paging.Request:
-        connection = self.session.connection
-        base, headers = connection.base_url, connection.manifest.headers
         try:
-            return page_request(
-                self._spec(progress),
-                base,
-                headers,
-                self._scope(progress),
-                progress.at,
-                resized=progress.size is not None,
-            )
+            spec = self._spec(progress)
+            return page_request(self._query(progress, spec), spec, progress.at, resized=progress.size is not None)
         except (KeyError, TypeError, ValueError):
             if not self._resumed:
                 raise
             raise Restart from None
+
+    def _query(self, progress: Progress, spec: RequestSpec) -> paging.Request:
+        """Return what the requests of all pages of the query under way have in common: it is written once."""
+        of = (progress.since, progress.until, progress.anchored, progress.key, progress.size, progress.at is None)
+        if self._asked is None or self._asked[0] != of:
+            connection = self.session.connection
+            base, headers, scope = connection.base_url, connection.manifest.headers, self._scope(progress)
+            self._asked = of, query_request(spec, base, headers, scope, begins=progress.at is None)
+        return self._asked[1]
 
     def _refused(self, why: Refused, progress: Progress) -> Exception:
         if why.status in FORBIDDEN or (why.status in GONE and progress.at is None):

@@ -24,7 +24,7 @@ from connectors.sdk.errors import FixConfig, FixConnector, StopStream
 from connectors.sdk.guard import ForbiddenAddress, Guard
 from connectors.sdk.retry import Transient, is_transient, retry_after
 from connectors.sdk.straight import Writer
-from connectors.sdk.transport import HEADERS, TIMEOUT, DirectClient, new_client
+from connectors.sdk.transport import HEADERS, TIMEOUT, AnswerHeaders, DirectClient, new_client
 from connectors.sdk.unpack import unpacker
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Wire:
         try:
             async with asyncio.timeout(longest):
                 response = await opened
-                _decode_once(response.headers)
+                response.headers = AnswerHeaders(response.headers)
                 try:
                     content = await self._read(response, where)
                 finally:
@@ -308,12 +308,6 @@ class Wire:
         if is_transient(reply.status):
             wait = retry_after(reply.headers, self._now())
             raise Transient(f"status {reply.status}: {self.snippet(reply)}", reply.where, wait=wait)
-
-
-def _decode_once(headers: httpx.Headers) -> None:
-    """Spare httpx from finding out anew how headers are written, at each look at one of them."""
-    if all(value.isascii() for _, value in headers.raw):
-        headers.encoding = "ascii"
 
 
 def _is_redirect(reply: Reply) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from connectors.sdk import canonical, incremental, instants, paths
 from connectors.sdk.alike import Alike, chunks
+from connectors.sdk.forms import Form
 from connectors.sdk.protocols import Problem, Records
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class RecordReader:
         self._one_time = spec is not None and (spec.cursor_path, spec.cursor_format) == (
             stream.record_time, stream.record_time_format,
         )  # fmt: skip
-        self._deleted = _is_deleted(stream.deleted)
+        self._deleted = None if stream.deleted is None else (stream.deleted.path, _says_deleted(stream.deleted))
+        self._marker = paths.getter(stream.deleted.path if stream.deleted is not None else ())
         self._volatile = stream.volatile
         self._max_bytes = max_bytes
         self._alike = self._common_form()
@@ -79,8 +81,9 @@ class RecordReader:
         timed, dated = self._time is not None, self._cursor is not None
         if self._plain_key is None or (timed and self._iso is None) or (dated and not (timed and self._one_time)):
             return None
+        form = Form([*self._volatile, *([self._deleted[0]] if self._deleted else [])])
         return Alike(
-            self._plain_key, self._iso, dated, self._deleted, self._volatile, self._max_bytes, MAX_DEPTH
+            self._plain_key, self._iso, dated, self._deleted, self._volatile, self._max_bytes, MAX_DEPTH, form
         )  # fmt: skip
 
     def cut(self, raws: Sequence[Raw], parent: bytes | None = None) -> Cut:
@@ -126,7 +129,8 @@ class RecordReader:
             time = self._instant(value, key)
         if self._cursor is not None:
             text, cursor = (text, time) if self._one_time and text else self._position(value, time)
-        op: Literal["upsert", "delete"] = "delete" if self._deleted is not None and self._deleted(value) else "upsert"
+        gone = self._deleted is not None and self._deleted[1](self._marker(value))
+        op: Literal["upsert", "delete"] = "delete" if gone else "upsert"
         for path in self._volatile:
             paths.remove(path, value)
         return (
@@ -215,15 +219,13 @@ def _cursor(stream: StreamSpec, zone: tzinfo | None) -> _Timed | None:
     return _Timed.of(spec.cursor_path, spec.cursor_format, zone or UTC)
 
 
-def _is_deleted(spec: DeletedSpec | None) -> Callable[[Any], bool] | None:
-    if spec is None:
-        return None
-    get = paths.getter(spec.path)
+def _says_deleted(spec: DeletedSpec) -> Callable[[Any], bool]:
+    """Return what a value at the path of ``deleted:`` says."""
     if spec.equals is None:
         present = spec.present
-        return lambda value: (get(value) not in (None, "", False)) is present
+        return lambda found: (found not in (None, "", False)) is present
     equals = frozenset(spec.equals)
-    return lambda value: paths.text_of(get(value)) in equals
+    return lambda found: paths.text_of(found) in equals
 
 
 def _escaped(part: str) -> str:

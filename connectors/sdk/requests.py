@@ -20,21 +20,12 @@ if TYPE_CHECKING:
 _QUOTED: Final = ("parent", "partition", "record", "cursor", "key")
 
 
-def page_request(
-    spec: RequestSpec,
-    base_url: str,
-    headers: Mapping[str, str],
-    scope: Scope,
-    at: Position | None,
-    *,
-    resized: bool = False,
+def query_request(
+    spec: RequestSpec, base_url: str, headers: Mapping[str, str], scope: Scope, *, begins: bool
 ) -> Request:
-    """Return the request of the page at ``at``; ``None`` is the first page, which alone gets first_page_params.
-
-    ``resized`` says that the page was asked for before, with another page size: that goes into a given address too.
-    """
+    """Return what the requests of all pages of a query have in common; ``begins`` is the first, with first_page_params."""
     scope = {**scope, "page_size": spec.page_size}
-    params = {**spec.params, **spec.first_page_params} if at is None else spec.params
+    params = {**spec.params, **spec.first_page_params} if begins else spec.params
     request = Request(
         spec.method,
         address(spec.path, base_url, scope),
@@ -42,8 +33,15 @@ def page_request(
         tuple((name, templates.render_text(value, scope)) for name, value in {**headers, **spec.headers}.items()),
         None if spec.body is None else templates.render_tree(spec.body, scope),
     )
-    first = spec.paginator.first(request, spec.page_size)
-    request = first if at is None else spec.paginator.apply(first, at)
+    return spec.paginator.first(request, spec.page_size)
+
+
+def page_request(query: Request, spec: RequestSpec, at: Position | None, *, resized: bool = False) -> Request:
+    """Return the request of a query's page at ``at``; ``None`` is the first page.
+
+    ``resized`` says that the page was asked for before, with another page size: that goes into a given address too.
+    """
+    request = query if at is None else spec.paginator.apply(query, at)
     return _resized(request, spec) if resized and request.followed else request
 
 

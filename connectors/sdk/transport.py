@@ -53,6 +53,27 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+class AnswerHeaders(httpx.Headers):
+    """The headers of an answer, which nobody changes: read once, and then looked at a dozen times."""
+
+    def __init__(self, headers: httpx.Headers) -> None:
+        """Read them all."""
+        super().__init__(headers)
+        self._read = dict(self.items())
+
+    def __getitem__(self, key: str) -> str:
+        """Return what a header says, in whatever letters its name is written."""
+        return self._read[key.lower()]
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether there is such a header."""
+        return isinstance(key, str) and key.lower() in self._read
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what a header says, or the default."""
+        return self._read.get(key.lower(), default)
+
+
 class DirectClient(httpx.AsyncClient):
     """Sends a request as it is: no redirects, cookies, hooks or authentication of httpx's own around it."""
 

@@ -1,14 +1,13 @@
 """From pages to committed segments: classify every record, write one Parquet file, commit everything in one transaction.
 
-A segment is committed by the thread that fetches. Beside it a thread of its own was no faster: each let go of Python's lock
-at every read, write and statement, and waiting for the other cost as much as was won (docs/benchmarks.md).
+A segment is committed beside the reading of the next one (ADR 0043): Parquet, SQLite and the disk work without Python's lock.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import NamedTuple, cast
 
@@ -20,6 +19,7 @@ from connectors.sdk.protocols import Page, RawRecord, Records
 from connectors.sdk.specs import StreamSpec
 from pipelines.context import StageContext
 from pipelines.extract.account import Account, Part
+from pipelines.extract.beside import Beside
 from pipelines.extract.holding import Holding, Waiting
 from pipelines.extract.suppressed import ERASED, PARTIES, without_erased
 from pipelines.landing import SCHEMA, Landing
@@ -67,9 +67,10 @@ class _Sorted(NamedTuple):
 class SegmentWriter:
     """Collects pages and commits them as segments; a kill never costs more than SEGMENT_RECORDS records of a partition.
 
-    That is what may be fetched twice: the segment coming together and the page on its way. Partitions that were read
-    between two commits share a file and a transaction; each keeps its own read, position and counts. ``filtered_by`` counts
-    filtered records by rule, ``reasons`` holds why reads are not COMPLETE.
+    That is what may be fetched twice: the segment being committed, the one coming together, and the page on its way.
+    Segments are committed one after the other, in the order of their pages; after an error none is. Partitions that were
+    read between two commits share a file and a transaction; each keeps its own read, position and counts. ``filtered_by``
+    counts filtered records by rule, ``reasons`` holds why reads are not COMPLETE: both are whole once ``flush`` returns.
     """
 
     def __init__(
@@ -85,22 +86,43 @@ class SegmentWriter:
         self._pages: list[Page] = []
         self._records = self._bytes = 0
         self._open: dict[_Place, reads.OpenRead] = {}
+        self._beside = Beside()
 
     def add(self, page: Page) -> None:
-        """Take a page; commit when enough has come together."""
+        """Take a page; let a segment be committed when enough has come together. Raise what a commit has raised."""
+        if self._beside.failed:
+            self._settle()
         count, size = len(page.records), sum(map(len, Records.of(page.records).payloads))
         self._pages.append(page)
         self._records += count
         self._bytes += size
-        full = _is_full(self._records, count, SEGMENT_RECORDS) or _is_full(self._bytes, size, SEGMENT_BYTES)
+        full = _is_full(self._records, count, SEGMENT_RECORDS // 2) or _is_full(self._bytes, size, SEGMENT_BYTES // 2)
         if full or len(self._pages) >= SEGMENT_PAGES:
-            self.flush()
+            self._hand_over()
 
     def flush(self) -> None:
-        """Commit what is waiting: the file first, then one transaction; nothing of it counts before that."""
-        if not self._pages:
-            return
-        done = self._sorted(self._taken())
+        """Return when everything taken is committed; raise what a commit has raised."""
+        self._hand_over()
+        self._settle()
+
+    def _hand_over(self) -> None:
+        """Let what has come together be committed, once what came before it is."""
+        if self._pages:
+            self._settle()
+            self._beside.start(partial(self._land, self._taken()))
+
+    def _settle(self) -> None:
+        """Wait for the segment under way; where it failed, nothing that came after it may ever be committed."""
+        try:
+            self._beside.wait()
+        except BaseException:
+            self._taken()
+            raise
+
+    def _land(self, pages: list[Page]) -> None:
+        """Commit pages: the file first, then one transaction; nothing of them counts before that."""
+        done = self._sorted(pages)
+        pages.clear()  # the thread that runs this holds the list to the end
         landed = done.rows.num_rows
         names = self._file(done.rows), self._file(_table([done.waiting.rows]))
         done = done._replace(rows=SCHEMA.empty_table())  # the payloads are on the disk: none is held during the commit

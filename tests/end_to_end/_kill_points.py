@@ -15,13 +15,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyarrow import parquet
 from sqlalchemy import Engine, event
 from sqlalchemy.engine.default import DefaultDialect
 
 from connectors.sdk import http1
 from connectors.sdk.http import Wire
-from pipelines import stages
+from pipelines import landing, stages
 from pipelines.extract.segments import SegmentWriter
 from pipelines.extract.tokens import StoreTokens
 from pipelines.landing import Landing
@@ -145,15 +144,15 @@ def _hook_fetch(cross: Callable[..., None]) -> None:
 
 
 def _hook_land(cross: Callable[..., None]) -> None:
-    write = parquet.write_table
+    put = landing._put
 
-    def write_table(table: Any, sink: Any, **named: Any) -> None:
+    def filled(sink: Any, content: memoryview) -> None:
         cross("land", "the .part file is open")
-        cross("land", "half of the .part file is written", last_act=lambda: _torn(write, table, sink, named))
-        write(table, sink, **named)
+        cross("land", "half of the .part file is written", last_act=lambda: _torn(put, sink, content))
+        put(sink, content)
         cross("land", "the .part file is written")
 
-    _put(parquet, "write_table", write_table)
+    _put(landing, "_put", filled)
     rename, fsync = Path.rename, os.fsync
 
     def moved(self: Path, target: Any) -> Path:
@@ -172,11 +171,10 @@ def _hook_land(cross: Callable[..., None]) -> None:
     _around(Landing, "collect", cross, "land", "stray files are collected")
 
 
-def _torn(write: Callable[..., None], table: Any, sink: Any, named: dict[str, Any]) -> None:
-    """Write a file and cut it in half, as a machine does that stops in the middle."""
-    write(table, sink, **named)
+def _torn(put: Callable[..., None], sink: Any, content: memoryview) -> None:
+    """Write half of a file, as a machine does that stops in the middle."""
+    put(sink, content[: len(content) // 2])
     sink.flush()
-    os.ftruncate(sink.fileno(), os.fstat(sink.fileno()).st_size // 2)
 
 
 def _hook_tokens(cross: Callable[..., None]) -> None:

@@ -177,7 +177,7 @@ def test_a_record_without_its_key_is_quarantined_with_its_raw_payload(sqlite_hub
     assert b'"first": "Ada"' in entry.raw
 
 
-def _full(_table: Any, sink: Any, **_options: Any) -> None:
+def _full(sink: Any, _content: memoryview) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full:
         full.write(sink.name.encode())
 
@@ -186,7 +186,7 @@ def test_a_full_disk_under_the_landing_is_said_and_the_next_run_goes_on(
     sqlite_hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as disk:
-        disk.setattr(landing.pq, "write_table", _full)
+        disk.setattr(landing, "_put", _full)
         report, _ = _fetch(sqlite_hub, ADA)
     assert report.completeness == "PARTIAL"
     assert "no space left for the landing" in str(report.error)

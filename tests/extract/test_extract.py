@@ -98,7 +98,7 @@ def _die(*_: object) -> None:
 def test_a_full_disk_ends_the_stream_with_what_to_do_and_nothing_is_lost(hub: Hub, monkeypatch: pytest.MonkeyPatch):
     hub.vendor.pages = [hub.page([ADA])]
     with monkeypatch.context() as patch:
-        patch.setattr(landing.pq, "write_table", _no_space)
+        patch.setattr(landing, "_put", _no_space)
         failed = extract.run(hub.context())
 
     report = extract.run(hub.context())

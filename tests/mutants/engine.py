@@ -445,7 +445,7 @@ def _doubles(seams: Seams) -> None:
 
 
 def _deletes_unseen(seams: Seams) -> None:
-    seams.set(records, "_is_deleted", lambda _spec: None)
+    seams.set(records, "_says_deleted", lambda _spec: lambda _found: False)
 
 
 ENGINE_MUTANTS: Final = (
