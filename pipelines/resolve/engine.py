@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from pipelines.resolve import blocking, cluster, deterministic, sql, weights
 from pipelines.resolve.alarms import Alarm, alarms
+from pipelines.resolve.batches import in_batches
 from pipelines.resolve.bulk import InProcess, OnSpark
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 UNRELIABLE = 0.001
 MEMORY_LIMIT = "2100MB"
-BATCH_ROWS = 60_000
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,6 @@ class _Beside:
         """Wait for its end."""
         for step in self._begun:
             step.result()
-
-
-def in_batches(records: pa.Table) -> pa.Table:
-    """Return the same rows in batches small enough that every thread gets some: DuckDB gives a batch to one thread."""
-    return pa.Table.from_batches(records.combine_chunks().to_batches(max_chunksize=BATCH_ROWS), records.schema)
 
 
 def connect() -> duckdb.DuckDBPyConnection:
