@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import index
-from pipelines.resolve.batches import in_batches
+from pipelines.resolve.batches import bring, in_batches
 from pipelines.resolve.features import add_sounds
 from pipelines.resolve.finish import derived_sql, short_forms
 from pipelines.resolve.index import HELD, bucket_of, held_table, line_table, postings_of
@@ -154,12 +154,11 @@ class Neighbours:
             return
         self._reached = np.union1d(self._reached, wanted)
         self._read_buckets(np.setdiff1d(bucket_of(wanted, self.bits), self._buckets))
-        self.con.register("wanted", in_batches(pa.table({"h": wanted}), _ROWS))
-        self.con.execute("CREATE OR REPLACE TABLE wanted_key AS SELECT h FROM wanted")
-        self.con.unregister("wanted")
+        bring(self.con, "wanted", pa.table({"h": wanted}))
         for h, sid in self._read:
             perhaps = np.flatnonzero(perhaps_among(h, wanted))
-            self.insert("posting", h[perhaps], sid[perhaps], "SEMI JOIN wanted_key USING (h)")
+            bring(self.con, "perhaps", pa.table({"h": h[perhaps], "sid": sid[perhaps]}))
+            self.con.execute("INSERT INTO posting SELECT h, sid FROM perhaps SEMI JOIN wanted USING (h)")
 
     def read_all_if(self, expected: int) -> None:
         """Read all buckets at once where one in some is expected to be asked for: the others will be, too."""
@@ -180,13 +179,6 @@ class Neighbours:
         parts = [(h[mine], sid[mine]) for h, sid in self._read for mine in (chosen[bucket_of(h, self.bits)],)]
         empty = np.empty(0, np.uint64), np.empty(0, np.int64)
         return tuple(np.concatenate([part[at] for part in (empty, *parts)]) for at in (0, 1))  # type: ignore[return-value]
-
-    def insert(self, table: str, h: Hashes, sid: Ids, only: str = "") -> None:
-        """Add (h, sid) to a table of the connection, those ``only`` that a join leaves."""
-        rows = pa.table({"h": pa.array(h, pa.uint64()), "sid": pa.array(sid, pa.int64())})
-        self.con.register("pairs", in_batches(rows))
-        self.con.execute(f"INSERT INTO {table} SELECT h, sid FROM pairs {only}")
-        self.con.unregister("pairs")
 
     # --- the connection --------------------------------------------------------------------------------------------
     def hashes(self, query: str) -> Hashes:

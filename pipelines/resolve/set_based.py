@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipelines.resolve import deterministic, engine, index
 from pipelines.resolve.affected import NO_STATS, Affected
-from pipelines.resolve.batches import in_batches
+from pipelines.resolve.batches import bring
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
@@ -133,7 +133,7 @@ class SetBased(Affected):
         numbers = np.unique(index.bucket_of(np.concatenate((out[0], put[0])), self.near.bits))
         hashes, records = self.near.postings(numbers)
         kept = np.ones(len(hashes), np.bool_)
-        kept[_same_pairs(con, hashes, records, out)] = False
+        kept[same_pairs(con, hashes, records, out)] = False
         hashes, records = np.concatenate((hashes[kept], put[0])), np.concatenate((records[kept], put[1]))
         rows = index.bucket_rows(self._given.entity, hashes, records, self.near.bits)
         return rows, np.setdiff1d(numbers, rows["bucket"].to_numpy())
@@ -144,11 +144,12 @@ def _moved(con: duckdb.DuckDBPyConnection, query: str) -> tuple[Hashes, Ints]:
     return np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)
 
 
-def _same_pairs(con: duckdb.DuckDBPyConnection, hashes: Hashes, records: Ints, pairs: tuple[Hashes, Ints]) -> Ints:
+def same_pairs(con: duckdb.DuckDBPyConnection, hashes: Hashes, records: Ints, pairs: tuple[Hashes, Ints]) -> Ints:
     """Return the places of the postings that are among ``pairs``."""
     doubted = np.flatnonzero(perhaps_among(hashes, pairs[0]))
     asked = pa.table({"place": doubted, "h": hashes[doubted], "sid": records[doubted]})
-    con.register("doubted", in_batches(asked))
-    con.register("leaving", pa.table({"h": pairs[0], "sid": pairs[1]}))
+    bring(con, "doubted", asked)
+    bring(con, "leaving", pa.table({"h": pairs[0], "sid": pairs[1]}))
     found = con.execute("SELECT place FROM doubted SEMI JOIN leaving USING (h, sid)").fetchnumpy()["place"]
+    con.execute("DROP TABLE doubted; DROP TABLE leaving")
     return np.asarray(found, np.int64)
