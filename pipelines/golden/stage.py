@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from connectors.sdk.errors import FixConfig
 from pipelines.golden.candidate import instant_of, microseconds
+from pipelines.golden.few import FEW, read_few, survive_few
 from pipelines.golden.moved import moved_pins
 from pipelines.golden.pins import problem, with_pins
 from pipelines.golden.policy import load_policy
@@ -28,12 +30,13 @@ from pipelines.store.golden_reads import Scope
 from pipelines.store.pins import open_pins, repinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from pipelines.context import StageContext
     from pipelines.golden.policy import Policy
-    from pipelines.store import Lease, Store
+    from pipelines.store import Lease, Store, WriteTransaction
     from pipelines.store.pins import Pin
 
 STAGE = "golden"
@@ -75,19 +78,26 @@ def run(context: StageContext) -> StageReport:
 
 def _run(context: StageContext, policy: Policy, lease: Lease) -> StageReport:
     store, tenant, entity = context.store, context.tenant_id, policy.entity
-    upto, since = golden_reads.last_change(store, tenant), store.watermark(STAGE, entity, tenant_id=tenant)
-    known_policy = store.watermark(STAGE, f"{entity}/policy", tenant_id=tenant)
-    now, policy_changed = context.now(), known_policy != fingerprint(policy)
-    everything = context.full or since == 0 or policy_changed
-    ids = golden_reads.entity_ids(store, tenant, entity) if everything else _changed(store, tenant, entity, since, now)
-    pins = open_pins(store, Scope(tenant, entity), now)
+    with store.at_one_time():
+        upto, since = golden_reads.last_change(store, tenant), store.watermark(STAGE, entity, tenant_id=tenant)
+        known_policy = store.watermark(STAGE, f"{entity}/policy", tenant_id=tenant)
+        now, policy_changed = context.now(), known_policy != fingerprint(policy)
+        everything = context.full or since == 0 or policy_changed
+        ids = (
+            golden_reads.entity_ids(store, tenant, entity)
+            if everything
+            else _changed(store, tenant, entity, since, now)
+        )
+        pins = open_pins(store, Scope(tenant, entity), now)
     done, moved = _Done(), list[int]()
-    for made in _made_ahead(store, tenant, policy, ids, pins, everything=everything):
-        done += _Done(read=made.read) + _write(context, lease, policy, made.golden, made.asked)
-        moved += made.moved
-        context.progress(f"{STAGE} {entity}: {done.counts.written + done.counts.unchanged} of {len(ids)}")
-    if len(ids) or policy_changed or (upto and not since):
-        _remember(context, lease, policy, upto, now)
+    writer = _Writer(context, lease, policy)
+    with writer.at_once() if 0 < len(ids) <= FEW else nullcontext():
+        for made in _made_ahead(store, tenant, policy, ids, pins, everything=everything):
+            done += _Done(read=made.read) + writer.write(made.golden, made.asked)
+            moved += made.moved
+            context.progress(f"{STAGE} {entity}: {done.counts.written + done.counts.unchanged} of {len(ids)}")
+        if len(ids) or policy_changed or (upto and not since):
+            writer.remember(upto, now)
     return _report(entity, len(ids), done, _pin_details(policy, pins, moved))
 
 
@@ -125,6 +135,10 @@ def _made_ahead(
 ) -> Iterator[_Made]:
     """Yield spans of the ids with their golden rows; the next span is made while one is written."""
     making = _made(store, tenant, policy, ids, pins, everything=everything)
+    if len(ids) <= FEW:
+        with store.at_one_time():
+            yield from making
+        return
     with ThreadPoolExecutor(max_workers=1) as maker:
         following = maker.submit(next, making, None)
         while (present := following.result()) is not None:
@@ -136,6 +150,11 @@ def _made(
     store: Store, tenant: int, policy: Policy, ids: pa.Array, pins: Sequence[Pin], *, everything: bool
 ) -> Iterator[_Made]:
     connections = golden_reads.connections(store, tenant)
+    if not everything and 0 < len(ids) <= FEW and not {pin.entity_id for pin in pins} & set(ids.to_pylist()):
+        few = _made_of_few(store, tenant, policy, ids, connections)
+        if few is not None:
+            yield few
+            return
     for scope, read in _reads(store, Scope(tenant, policy.entity), ids, everything=everything):
         all_found = read_candidates(store, scope, connections)
         for asked in _slices(read, SPAN_ENTITIES):
@@ -143,6 +162,14 @@ def _made(
             rows = survive(found.members, policy, found.contacts, found.roles)
             golden = with_pins(rows, policy, found, pins)
             yield _Made(asked, found.members.num_rows, golden, moved_pins(store, tenant, policy, found, pins))
+
+
+def _made_of_few(
+    store: Store, tenant: int, policy: Policy, ids: pa.Array, connections: Mapping[str, tuple[str, str]]
+) -> _Made | None:
+    found = read_few(store, tenant, policy, ids.to_pylist(), connections)
+    rows = survive_few(found, policy)
+    return None if rows is None else _Made(ids, sum(len(each.members) for each in found), rows, [])
 
 
 def _slices(ids: pa.Array, size: int) -> Iterator[pa.Array]:
@@ -164,26 +191,51 @@ def _reads(store: Store, whole: Scope, ids: pa.Array, *, everything: bool) -> It
         yield span if everything else Scope(tenant, entity, ids=read), read
 
 
-def _write(context: StageContext, lease: Lease, policy: Policy, golden: pa.Table, asked: pa.Array) -> _Done:
-    """Write golden rows and remove those of entities that have no member any more; each transaction stays short."""
-    table = tables.metadata.tables[f"golden_{policy.entity}"]
-    counts = Counts()
-    for start in range(0, golden.num_rows, WRITE_ROWS):
-        with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
-            counts += tx.upsert(table, golden.slice(start, WRITE_ROWS))
-    gone = asked.filter(pc.invert(pc.is_in(asked, golden.column("entity_id"))))
-    removed = 0
-    if len(gone):
-        with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
-            removed = tx.delete(table, pa.table({"entity_id": gone}))
-    return _Done(counts=counts, removed=removed)
+class _Writer:
+    """Writes golden rows under the stage's lease: in short transactions, or all at once where they are few."""
 
+    def __init__(self, context: StageContext, lease: Lease, policy: Policy) -> None:
+        self._context, self._lease, self._policy = context, lease, policy
+        self._open: WriteTransaction | None = None
 
-def _remember(context: StageContext, lease: Lease, policy: Policy, upto: int, now: datetime) -> None:
-    with context.store.write(lease, cause=context.cause, actor=context.actor) as tx:
-        tx.set_watermark(STAGE, policy.entity, upto)
-        tx.set_watermark(STAGE, f"{policy.entity}/policy", fingerprint(policy))
-        tx.set_watermark(STAGE, f"{policy.entity}/asked", microseconds(now))
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Write all that follows in one transaction: for so few rows that it stays short."""
+        with self._writing() as tx:
+            self._open = tx
+            try:
+                yield
+            finally:
+                self._open = None
+
+    def write(self, golden: pa.Table, asked: pa.Array) -> _Done:
+        """Write golden rows and remove those of entities that have no member any more."""
+        table = tables.metadata.tables[f"golden_{self._policy.entity}"]
+        counts = Counts()
+        for start in range(0, golden.num_rows, WRITE_ROWS):
+            with self._writing() as tx:
+                counts += tx.upsert(table, golden.slice(start, WRITE_ROWS))
+        gone = asked.filter(pc.invert(pc.is_in(asked, golden.column("entity_id"))))
+        removed = 0
+        if len(gone):
+            with self._writing() as tx:
+                removed = tx.delete(table, pa.table({"entity_id": gone}))
+        return _Done(counts=counts, removed=removed)
+
+    def remember(self, upto: int, now: datetime) -> None:
+        """Say that everything up to a commit is done, by which policy and at what time."""
+        entity = self._policy.entity
+        with self._writing() as tx:
+            tx.set_watermark(STAGE, entity, upto)
+            tx.set_watermark(STAGE, f"{entity}/policy", fingerprint(self._policy))
+            tx.set_watermark(STAGE, f"{entity}/asked", microseconds(now))
+
+    def _writing(self) -> AbstractContextManager[WriteTransaction]:
+        """Open a write transaction of the stage, or join the one that is open."""
+        if self._open is not None:
+            return nullcontext(self._open)
+        context = self._context
+        return context.store.write(self._lease, cause=context.cause, actor=context.actor)
 
 
 def _report(entity: str, entities: int, done: _Done, details: dict[str, Any]) -> StageReport:

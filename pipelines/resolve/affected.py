@@ -19,7 +19,7 @@ from pipelines.resolve.scoring import prepare, score_pairs
 from pipelines.store import match_index
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.neighbours import Neighbours
@@ -51,6 +51,7 @@ class Affected:
         self.linked: set[int] = set()
         self.stats = pa.table({})
         self.stale_stats = pa.table({})
+        self._all_known: pa.Table | None = None
 
     def take(self, changed: Collection[int], new: dict[int, Line]) -> None:
         """Set out from the changed records: what they are now takes the place of what they were."""
@@ -58,10 +59,8 @@ class Affected:
         self.gone = set(changed) - new.keys()
         self.live = {sid for sid, row in new.items() if sid not in known or row != known[sid]}
         self.old = {sid: row for sid, row in known.items() if sid in self.gone or sid in self.live}
-        for sid in self.gone:
-            self.near.rows.pop(sid, None)
-        for sid in self.live:
-            self.near.rows[sid] = new[sid]
+        self.near.drop(self.gone)
+        self.near.put({sid: new[sid] for sid in self.live})
 
     # --- values: how many hold them, and whom that concerns --------------------------------------------------------
     def count_values(self) -> None:
@@ -107,7 +106,12 @@ class Affected:
         asked = self.con.execute(
             f"SELECT kind AS system, md5(value) AS value_hash, value FROM {values}"
         ).to_arrow_table()
-        known = match_index.known_stats(self._store, self._tenant, self._entity, asked.select(["system", "value_hash"]))
+        known = self._all_known
+        if known is None:
+            hashes = asked.select(["system", "value_hash"])
+            known = match_index.known_stats(self._store, self._tenant, self._entity, hashes)
+        if len(asked) > match_index.MANY_VALUES:
+            self._all_known = known
         self.con.register("asked_values", asked)
         self.con.register("known_values", known)
         self.con.execute(
@@ -154,10 +158,9 @@ class Affected:
         finish_norm(self.con, self.near.features, self.policy)
         rows = self.near.new_rows({sid: self.near.rows[sid].ref for sid in finished})
         self.dirty = {sid for sid, row in rows.items() if sid not in before or row != before[sid]}
-        self.near.rows |= {sid: row for sid, row in rows.items() if sid in self.dirty}
         self.old |= {sid: row for sid, row in before.items() if sid in self.dirty}
-        for sid in self.live - self.dirty:
-            self.near.rows[sid] = self.old[sid]
+        self.near.put({sid: row for sid, row in rows.items() if sid in self.dirty})
+        self.near.put({sid: self.old[sid] for sid in self.live - self.dirty})
 
     def _unfinish(self) -> None:
         """Take ``norm`` back to what records say by themselves: all values that they hold, nothing derived."""
@@ -174,7 +177,7 @@ class Affected:
     # --- blocks: which pairs are looked at -------------------------------------------------------------------------
     def move_keys(self) -> None:
         """Put the records whose row differs under their keys of now; find the blocks that became usable or unusable."""
-        self._key_table("old_key", self.old.keys() & (self.dirty | self.gone), self.old)
+        self._old_keys()
         self._key_table("new_key", self.dirty)
         self.con.execute("CREATE OR REPLACE TABLE touched_key AS SELECT h FROM new_key UNION SELECT h FROM old_key")
         self.near.reach(self.near.hashes("FROM touched_key"))
@@ -187,13 +190,20 @@ class Affected:
             LEFT JOIN block_now n USING (h) WHERE (coalesce(b.size, 0) <= {most}) <> (coalesce(n.size, 0) <= {most})"""
         )
 
-    def _key_table(self, name: str, ids: Collection[int], rows: Mapping[int, Line] | None = None) -> None:
+    def _old_keys(self) -> None:
+        """Create ``old_key`` (h, sid): the blocking keys that the records whose line differs, or that left, had before."""
+        lines = [self.old[sid] for sid in sorted(self.old.keys() & (self.dirty | self.gone))]
+        self.near.spread(lines, "old_norm", "old_held", first=True)
+        self._keys_of("old_key", "old_norm")
+
+    def _key_table(self, name: str, ids: Collection[int]) -> None:
         """Create the table ``name`` (h, sid) of the blocking keys of records at hand."""
-        self.near.load(ids, rows)
-        keyed = blocking.keyed_sql(self.model.atoms, self.model.keys, "norm")
-        self.con.execute(
-            f"CREATE OR REPLACE TABLE {name} AS SELECT key AS h, sid FROM ({keyed}) JOIN numbered USING (rid)"
-        )
+        self.near.choose("keyed_sid", ids)
+        self._keys_of(name, "(FROM line_norm SEMI JOIN keyed_sid USING (sid))")
+
+    def _keys_of(self, name: str, lines: str) -> None:
+        keyed = blocking.keyed_sql(self.model.atoms, self.model.keys, f"(SELECT *, sid AS rid FROM {lines})")
+        self.con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT key AS h, rid AS sid FROM ({keyed})")
 
     def _count_blocks(self, name: str) -> None:
         self.con.execute(
@@ -203,11 +213,11 @@ class Affected:
 
     def _move_postings(self) -> None:
         """Make ``posting`` say what is now; ``moved`` are the postings of before and ``placed`` those of now."""
-        self.near.load(self.dirty)
+        self.near.choose("differing", self.dirty)
         self.near.offer("moving", self.dirty | self.gone)
         self.con.execute(
             f"""CREATE OR REPLACE TABLE placed AS SELECT h, sid FROM new_key UNION ALL
-                SELECT {VALUE_HASH} AS h, sid FROM held JOIN numbered USING (rid)"""
+                SELECT {VALUE_HASH} AS h, sid FROM line_held SEMI JOIN differing USING (sid)"""
         )
         self.near.reach(self.near.hashes("SELECT DISTINCT h FROM placed"))
         self.con.execute(
@@ -217,7 +227,6 @@ class Affected:
 
     def score(self, floor: float) -> None:
         """Create ``found`` (l, r, weight by record number): pairs with a record that differs, or of a block that crossed."""
-        self.near.offer("differing", self.dirty)
         self._pairs_of_crossing()
         self.con.execute(
             f"""CREATE OR REPLACE TABLE candidate AS SELECT DISTINCT least(k.sid, p.sid) AS a, greatest(k.sid, p.sid) AS b
@@ -275,9 +284,10 @@ class Affected:
                     WHERE NOT ({saturated.format("c")} AND {saturated.format("b")})) USING (kind, value)"""
             )
         )
-        self.near.load(self.linked)
+        self.near.choose("linked", self.linked)
         self.con.execute(
-            f"CREATE OR REPLACE TABLE all_values AS SELECT DISTINCT kind, value, {VALUE_HASH} AS h FROM held"
+            f"""CREATE OR REPLACE TABLE all_values AS SELECT DISTINCT kind, value, {VALUE_HASH} AS h
+            FROM line_held SEMI JOIN linked USING (sid)"""
         )
         self.con.execute(
             "CREATE OR REPLACE TABLE other AS SELECT kind, value FROM all_values ANTI JOIN touched USING (kind, value)"
@@ -294,7 +304,6 @@ class Affected:
         self.con.execute("DELETE FROM held WHERE (kind, value) NOT IN (SELECT (kind, value) FROM linking)")
         self._build_stats()
         deterministic.build_links(self.con, self.policy)
-        self.near.offer("linked", self.linked)
         self.con.execute(
             """CREATE OR REPLACE TABLE link_found AS SELECT x.sid AS l, y.sid AS r, rule FROM link
             JOIN numbered x ON x.rid = l JOIN numbered y ON y.rid = r

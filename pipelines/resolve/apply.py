@@ -37,16 +37,16 @@ def apply_changes(
 
     That is so when a large share changed, when the store outgrows its model, and when the index is not of this model.
     """
-    store, tenant = given.store, given.tenant_id
-    changed = match_index.changed_parties(store, tenant, given.entity, since)
-    if len(changed) > max(LEAST_ROWS, LARGEST_SHARE * given.state.records):
-        return None
-    outcome = increment(given, changed.to_numpy())
-    if outcome is None or outgrown(outcome.total):
-        return None
-    crosswalk = links_of(given, outcome)
-    if crosswalk is None:
-        return None
+    with given.store.at_one_time():
+        changed = match_index.changed_parties(given.store, given.tenant_id, given.entity, since)
+        if len(changed) > max(LEAST_ROWS, LARGEST_SHARE * given.state.records):
+            return None
+        outcome = increment(given, changed.to_numpy())
+        if outcome is None or outgrown(outcome.total):
+            return None
+        crosswalk = links_of(given, outcome)
+        if crosswalk is None:
+            return None
     context.progress(f"{STAGE} {given.entity}: {len(changed)} changed records reach {len(outcome.records)}")
     return _Writer(context, given, lease).write(outcome, crosswalk, upto)
 
@@ -106,7 +106,7 @@ class _Writer:
                 match_index.put_rows(tx, entity, {one: outcome.rows.get(one) for one in part})
         for start in range(0, outcome.buckets.num_rows, ROWS_PER_WRITE):
             with writing() as tx:
-                tx.upsert(tables.match_bucket, outcome.buckets.slice(start, ROWS_PER_WRITE))
+                tx.replace(tables.match_bucket, outcome.buckets.slice(start, ROWS_PER_WRITE))
         if len(outcome.emptied):
             with writing() as tx:
                 match_index.remove_buckets(tx, entity, pa.array(outcome.emptied))

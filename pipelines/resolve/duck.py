@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
-import pyarrow as pa
 
 from pipelines.resolve import sql
 
@@ -16,7 +15,6 @@ MEMORY_MB: Final = 2_100
 """What a connection may take whatever the size of its input: with it a million records stay below 4 GB in all."""
 _MB_PER_ROW: Final = MEMORY_MB / 1_000_000
 _SHARE: Final = 0.5
-_BATCH_ROWS: Final = 60_000
 _UNITS: Final = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
@@ -40,11 +38,6 @@ def connect(rows: int = 0) -> duckdb.DuckDBPyConnection:
 def budget_mb(rows: int, available_mb: float) -> int:
     """Return the megabytes for so many rows on a machine on which DuckDB by itself would take up to ``available_mb``."""
     return max(MEMORY_MB, int(min(rows * _MB_PER_ROW, available_mb * _SHARE)))
-
-
-def in_batches(records: pa.Table) -> pa.Table:
-    """Return the same rows in batches small enough that every thread gets some: DuckDB gives a batch to one thread."""
-    return pa.Table.from_batches(records.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS), records.schema)
 
 
 def _megabytes(setting: str) -> float:

@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 
 from pipelines.resolve import blocking, cluster, deterministic, weights
 from pipelines.resolve.alarms import Alarm, alarms
+from pipelines.resolve.batches import in_batches
 from pipelines.resolve.bulk import InProcess, OnSpark
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.decisions import Constraints
-from pipelines.resolve.duck import connect, in_batches
+from pipelines.resolve.duck import connect
 from pipelines.resolve.features import implied, numbered, profile_features
 from pipelines.resolve.guards import guard_of
 from pipelines.resolve.model import MatchModel

@@ -86,10 +86,18 @@ def build_norm(
 def make_sound(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], source: str) -> None:
     """Create ``sound``, where people are compared: the sound key of each family name in a table like ``norm``."""
     if any(feature.column == "family" for feature in features):
-        con.execute(
-            f"""CREATE OR REPLACE TABLE sound AS SELECT family, {sql.phonetic("family")} AS family_sound
-            FROM (SELECT DISTINCT family FROM {source} WHERE family IS NOT NULL)"""
-        )
+        con.execute(f"CREATE OR REPLACE TABLE sound AS {_sounds(source)}")
+
+
+def add_sounds(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], source: str) -> None:
+    """Add to ``sound`` the family names of a table like ``norm`` that it does not have yet."""
+    if any(feature.column == "family" for feature in features):
+        con.execute(f"INSERT INTO sound {_sounds(f'{source} ANTI JOIN sound USING (family)')}")
+
+
+def _sounds(source: str) -> str:
+    return f"""SELECT family, {sql.phonetic("family")} AS family_sound
+        FROM (SELECT DISTINCT family FROM {source} WHERE family IS NOT NULL)"""
 
 
 def _norm_sql(features: tuple[Feature, ...], columns: list[str], filled: set[str]) -> str:

@@ -205,15 +205,20 @@ class _Increment:
 
     # --- the part: no edge leaves it -------------------------------------------------------------------------------
     def _closure(self, added: list[Statement], removed: set[int]) -> set[int]:
-        """Return all records that edges connect, now or before, with what changed."""
+        """Return all records that edges connect, now or before, with what changed.
+
+        A statement that may not hold its records in one cluster is no edge: whoever has it beside an unchanged line and
+        unchanged edges stays where he is.
+        """
         near: dict[int, set[int]] = {}
-        for left, right, *_ in [*added, *self.given.constraints.said]:
+        edges = [row for row in added if self._connects(row)]
+        for left, right, *_ in [*edges, *self.given.constraints.said]:
             near.setdefault(left, set()).add(right)
             near.setdefault(right, set()).add(left)
-        ends = {end for number in removed for end in self.open[number][:2]}
-        seeds = self.work.dirty | self.work.live | self.work.gone | self.given.decided | ends
+        gone = (self.open[number] for number in removed)
+        ends = {end for row in (*edges, *gone) if self._connects(row) for end in row[:2]}
         reached: set[int] = set()
-        frontier = seeds | {end for row in added for end in row[:2]}
+        frontier = self.work.dirty | self.work.live | self.work.gone | self.given.decided | ends
         while frontier:
             reached |= frontier
             rows = self._read_open(frontier)
@@ -275,7 +280,7 @@ class _Increment:
             records=records,
             labels=labels,
             reached=np.array(sorted(reached), np.int64),
-            evidence=pa.Table.from_pylist([dict(zip(KEY, row, strict=True)) for row in ordered], _EVIDENCE),
+            evidence=_table(ordered),
             closed=pa.array(sorted(closed), pa.int64()),
             stats=work.stats,
             stale_stats=work.stale_stats,
@@ -285,6 +290,11 @@ class _Increment:
             emptied=emptied,
             total=self.given.state.records + new - len(work.gone & work.old.keys()),
         )
+
+
+def _table(rows: list[Statement]) -> pa.Table:
+    columns: list[Any] = list(zip(*rows, strict=True)) if rows else [[] for _ in KEY]
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, _EVIDENCE, strict=True)], schema=_EVIDENCE)
 
 
 def _is_link(kind: object, rule: object) -> bool:

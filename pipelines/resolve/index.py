@@ -20,7 +20,6 @@ import pyarrow as pa
 from pipelines.resolve import finish, sql
 from pipelines.resolve.blocking import EVERY_PAIR
 from pipelines.resolve.deterministic import KINDS
-from pipelines.resolve.features import make_sound
 from pipelines.resolve.guards import OWN
 from pipelines.store import match_index, tables
 from pipelines.store.match_blocks import BLOCK_BITS, packed
@@ -93,30 +92,26 @@ def rows_sql(features: tuple[Feature, ...], among: str | None = None) -> str:
             FROM {held} GROUP BY rid) h ON h.rid = n.rid"""
 
 
-def load_rows(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], lines: Sequence[Line]) -> None:
-    """Create ``norm``, ``held`` and ``sound`` from the lines of records in the order of source_ref: rid 0, 1 and so on."""
+def line_table(features: tuple[Feature, ...], lines: Sequence[Line]) -> pa.Table:
+    """Return lines as columns: sid, ref, and the columns of ``norm`` that a line holds."""
     shape = line_schema(features)
     columns: list[Any] = list(zip(*(line.features for line in lines), strict=True)) if lines else [[] for _ in shape]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, shape, strict=True)]
-    numbers = pa.array(np.arange(len(lines), dtype=np.int32))
-    con.register("rows", pa.table([numbers, *arrays], schema=pa.schema([pa.field("rid", pa.int32()), *shape])))
-    make_sound(con, features, "rows")
-    with finish.short_forms(con):
-        con.execute(f"CREATE OR REPLACE TABLE norm AS {finish.derived_sql(features, 'rows')}")
-    con.unregister("rows")
-    _load_held(con, [line.held for line in lines])
+    named = [pa.field("sid", pa.int64()), pa.field("ref", pa.string()), *shape]
+    ids, refs = [line.record for line in lines], [line.ref for line in lines]
+    return pa.table([pa.array(ids, pa.int64()), pa.array(refs, pa.string()), *arrays], schema=pa.schema(named))
 
 
-def _load_held(con: duckdb.DuckDBPyConnection, held: list[list[str]]) -> None:
-    lengths = np.array([len(values) for values in held], np.int64)
-    flat = [value for values in held for value in values]
-    rid = np.repeat(np.arange(len(held), dtype=np.int32), lengths)
-    con.register("values_held", pa.table({"rid": rid, "text": pa.array(flat, pa.string())}))
-    con.execute(
-        f"""CREATE OR REPLACE TABLE held AS SELECT rid, {list(KINDS)!r}[left(text, 1)::INTEGER + 1] AS kind,
-        substr(text, 3) AS value, substr(text, 2, 1) = '1' AS verified FROM values_held"""
-    )
-    con.unregister("values_held")
+def held_table(lines: Sequence[Line]) -> pa.Table:
+    """Return what the records of lines hold: sid, and kind, whether it is verified, and value as one text."""
+    lengths = np.array([len(line.held) for line in lines], np.int64)
+    owners = np.repeat(np.array([line.record for line in lines], np.int64), lengths)
+    return pa.table({"sid": owners, "text": pa.array([text for line in lines for text in line.held], pa.string())})
+
+
+HELD = f"""{list(KINDS)!r}[left(text, 1)::INTEGER + 1] AS kind, substr(text, 3) AS value,
+    substr(text, 2, 1) = '1' AS verified"""
+"""What a text of ``held_table`` says, as columns of ``held``."""
 
 
 def held_values(held: Iterable[str]) -> list[tuple[str, str, bool]]:

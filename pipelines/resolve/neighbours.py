@@ -1,4 +1,4 @@
-"""What an increment has read of the match index: rows of records, and postings of keys, each once and only if needed."""
+"""What an increment has read of the match index: lines of records, and postings of keys, each once and only if needed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import index
-from pipelines.resolve.index import bucket_of, load_rows, postings_of
+from pipelines.resolve.batches import bring, in_batches
+from pipelines.resolve.features import add_sounds
+from pipelines.resolve.finish import derived_sql, short_forms
+from pipelines.resolve.index import HELD, bucket_of, held_table, line_table, postings_of
 from pipelines.store import match_index
 from pipelines.store.match_blocks import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     import duckdb
     from numpy.typing import NDArray
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 _FIRST_BITS = 22
 _BUCKETS_AT_ONCE = 20_000
+_WORTH_ALL = 8
+_ROWS = 4_000
+"""Rows of a batch that one thread of DuckDB is given."""
 
 
 class MissingRow(LookupError):
@@ -34,7 +40,11 @@ class MissingRow(LookupError):
 
 
 class Neighbours:
-    """The part of an entity's index that is at hand; ``posting`` (h, sid) is a table of the connection."""
+    """The part of an entity's index that is at hand.
+
+    Tables of the connection: ``posting`` (h, sid); ``line_norm`` (sid, ref and the columns of ``norm``) and ``line_held``
+    (sid, kind, value, verified) of the lines at hand, once ``bring`` was called.
+    """
 
     def __init__(
         self,
@@ -49,34 +59,118 @@ class Neighbours:
         self._store, self._tenant, self._entity = store, tenant_id, entity
         self.rows: dict[int, Line] = {}
         self._asked: set[int] = set()
+        self._there: set[int] = set()
+        self._fresh: set[int] = set()
         self._buckets, self._reached = np.empty(0, np.int64), np.empty(0, np.uint64)
         self._read: list[tuple[Hashes, Ids]] = []
         con.execute("CREATE OR REPLACE TABLE posting (h UBIGINT, sid BIGINT)")
+        con.execute("CREATE OR REPLACE TABLE sound (family VARCHAR, family_sound VARCHAR)")
 
+    # --- lines -----------------------------------------------------------------------------------------------------
     def fetch(self, ids: Iterable[int]) -> None:
-        """Read the rows of these records that were not read before; a record may have none."""
-        new = sorted(set(ids) - self._asked)
+        """Read the lines of these records that were not read before; a record may have none."""
+        new = set(ids) - self._asked
         if not new:
             return
-        self._asked.update(new)
-        for line in match_index.rows(self._store, self._tenant, self._entity, new):
-            self.rows.setdefault(line.record, line)
+        self._asked |= new
+        for line in match_index.rows(self._store, self._tenant, self._entity, sorted(new)):
+            if line.record not in self.rows:
+                self.rows[line.record] = line
+                self._fresh.add(line.record)
 
+    def put(self, lines: Mapping[int, Line]) -> None:
+        """Let these lines take the place of the ones at hand."""
+        self.rows |= lines
+        self._fresh |= lines.keys()
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """Forget the lines of records that left."""
+        for sid in ids:
+            self.rows.pop(sid, None)
+            self._fresh.add(sid)
+
+    def bring(self) -> None:
+        """Make ``line_norm`` and ``line_held`` say what the lines at hand say."""
+        if not self._fresh and self._there:
+            return
+        known = self._fresh & self._there
+        if known:
+            self.offer("replaced", known)
+            self.con.execute("DELETE FROM line_norm WHERE sid IN (FROM replaced)")
+            self.con.execute("DELETE FROM line_held WHERE sid IN (FROM replaced)")
+        lines = [self.rows[sid] for sid in sorted(self._fresh) if sid in self.rows]
+        first = not self._there
+        self.spread(lines, "line_norm", "line_held", first=first)
+        self._there |= self._fresh
+        self._fresh = set()
+
+    def spread(self, lines: Sequence[Line], norm: str, held: str, *, first: bool) -> None:
+        """Add lines to two tables like ``line_norm`` and ``line_held``, which are made if these are the ``first``."""
+        self.con.register("lines", in_batches(line_table(self.features, lines), _ROWS))
+        self.con.register("texts", in_batches(held_table(lines), _ROWS))
+        add_sounds(self.con, self.features, "lines")
+        into = "CREATE OR REPLACE TABLE {} AS" if first else "INSERT INTO {} BY NAME"
+        with short_forms(self.con):
+            self.con.execute(f"{into.format(norm)} {derived_sql(self.features, 'lines')}")
+        self.con.execute(f"{into.format(held)} SELECT sid, {HELD} FROM texts")
+        self.con.unregister("lines")
+        self.con.unregister("texts")
+
+    def load(self, ids: Iterable[int]) -> None:
+        """Create ``norm``, ``held`` and ``numbered`` (rid, sid) of records at hand, numbered in the order of source_ref."""
+        self.choose("chosen", ids)
+        self.con.execute(
+            """CREATE OR REPLACE TABLE numbered AS SELECT (row_number() OVER (ORDER BY ref) - 1)::INTEGER AS rid, sid
+            FROM line_norm SEMI JOIN chosen USING (sid)"""
+        )
+        self.con.execute(
+            """CREATE OR REPLACE TABLE norm AS SELECT n.rid, l.* EXCLUDE (sid, ref)
+            FROM line_norm l JOIN numbered n ON n.sid = l.sid"""
+        )
+        self.con.execute(
+            "CREATE OR REPLACE TABLE held AS SELECT rid, kind, value, verified FROM line_held JOIN numbered USING (sid)"
+        )
+
+    def choose(self, name: str, ids: Iterable[int]) -> None:
+        """Create a table ``name`` (sid) of records at hand, whose lines are in ``line_norm`` and ``line_held`` then."""
+        wanted = set(ids)
+        if wanted - self.rows.keys():
+            raise MissingRow
+        self.bring()
+        self.offer(name, wanted)
+
+    def new_rows(self, refs: Mapping[int, str]) -> dict[int, Line]:
+        """Return the lines of the records in ``norm``, ``held`` and ``numbered`` as they would be written."""
+        found = self.con.execute(
+            f"SELECT sid, features, held FROM ({index.rows_sql(self.features)}) JOIN numbered USING (rid)"
+        ).fetchall()
+        return {sid: Line(sid, refs[sid], json.loads(features), json.loads(held)) for sid, features, held in found}
+
+    # --- postings --------------------------------------------------------------------------------------------------
     def reach(self, hashes: Hashes) -> None:
         """Bring the postings of these keys into ``posting``; each bucket is read once, and others' stay out of the table."""
         wanted = np.setdiff1d(hashes, self._reached)
         if not len(wanted):
             return
         self._reached = np.union1d(self._reached, wanted)
-        buckets = np.setdiff1d(bucket_of(wanted, self.bits), self._buckets)
+        self._read_buckets(np.setdiff1d(bucket_of(wanted, self.bits), self._buckets))
+        bring(self.con, "wanted", pa.table({"h": wanted}))
+        for h, sid in self._read:
+            perhaps = np.flatnonzero(perhaps_among(h, wanted))
+            bring(self.con, "perhaps", pa.table({"h": h[perhaps], "sid": sid[perhaps]}))
+            self.con.execute("INSERT INTO posting SELECT h, sid FROM perhaps SEMI JOIN wanted USING (h)")
+
+    def read_all_if(self, expected: int) -> None:
+        """Read all buckets at once where one in some is expected to be asked for: the others will be, too."""
+        if expected * _WORTH_ALL > 1 << self.bits:
+            self._read_buckets(np.arange(1 << self.bits, dtype=np.int64))
+
+    def _read_buckets(self, buckets: Ids) -> None:
         self._buckets = np.union1d(self._buckets, buckets)
         for start in range(0, len(buckets), _BUCKETS_AT_ONCE):
-            part = pa.array(buckets[start : start + _BUCKETS_AT_ONCE])
-            read = match_index.buckets(self._store, self._tenant, self._entity, part)
-            self._read.append(postings_of(read["postings"].to_pylist()))
-        for h, sid in self._read:
-            mine = among(h, wanted)
-            self.insert("posting", h[mine], sid[mine])
+            part = buckets[start : start + _BUCKETS_AT_ONCE]
+            found = match_index.bucket_postings(self._store, self._tenant, self._entity, part)
+            self._read.append(postings_of(found))
 
     def postings(self, numbers: Ids) -> tuple[Hashes, Ids]:
         """Return all postings, as they are in the index, of buckets that were read."""
@@ -86,55 +180,27 @@ class Neighbours:
         empty = np.empty(0, np.uint64), np.empty(0, np.int64)
         return tuple(np.concatenate([part[at] for part in (empty, *parts)]) for at in (0, 1))  # type: ignore[return-value]
 
-    def insert(self, table: str, h: Hashes, sid: Ids) -> None:
-        """Add (h, sid) to a table of the connection."""
-        self.con.register("pairs", pa.table({"h": pa.array(h, pa.uint64()), "sid": pa.array(sid, pa.int64())}))
-        self.con.execute(f"INSERT INTO {table} SELECT h, sid FROM pairs")
-        self.con.unregister("pairs")
-
-    def load(self, ids: Iterable[int], rows: Mapping[int, Line] | None = None) -> list[int]:
-        """Create ``norm``, ``held``, ``sound`` and ``numbered`` (rid, sid) of records at hand; return them in their order.
-
-        ``rows`` take the place of the lines at hand.
-        """
-        wanted, rows = set(ids), self.rows if rows is None else rows
-        if wanted - rows.keys():
-            raise MissingRow
-        order = sorted(wanted, key=lambda sid: rows[sid].ref)
-        load_rows(self.con, self.features, [rows[sid] for sid in order])
-        numbers = pa.array(np.arange(len(order), dtype=np.int32))
-        self.con.register("order_of", pa.table({"rid": numbers, "sid": pa.array(order, pa.int64())}))
-        self.con.execute("CREATE OR REPLACE TABLE numbered AS SELECT * FROM order_of")
-        self.con.unregister("order_of")
-        return order
-
+    # --- the connection --------------------------------------------------------------------------------------------
     def hashes(self, query: str) -> Hashes:
         """Return the single column of a query as an array."""
         return np.asarray(next(iter(self.con.execute(query).fetchnumpy().values())), np.uint64)
 
     def ids(self, query: str) -> list[int]:
         """Return the single column of a query as record numbers."""
-        return [int(row[0]) for row in self.con.execute(query).fetchall()]
+        found: list[int] = next(iter(self.con.execute(query).fetchnumpy().values())).tolist()
+        return found
 
-    def offer(self, name: str, ids: Iterable[int]) -> None:
+    def offer(self, name: str, ids: Collection[int]) -> None:
         """Create a table ``name`` (sid) of records."""
         self.con.register("offered", pa.table({"sid": pa.array(sorted(ids), pa.int64())}))
         self.con.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT sid FROM offered")
         self.con.unregister("offered")
 
-    def new_rows(self, refs: dict[int, str]) -> dict[int, Line]:
-        """Return the lines of the records in ``norm``, ``held`` and ``numbered`` as they would be written."""
-        found = self.con.execute(
-            f"SELECT sid, features, held FROM ({index.rows_sql(self.features)}) JOIN numbered USING (rid)"
-        ).fetchall()
-        return {sid: Line(sid, refs[sid], json.loads(features), json.loads(held)) for sid, features, held in found}
 
-
-def among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
-    """Mark the hashes that are wanted; a table of their first bits leaves few to be looked for exactly."""
+def perhaps_among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
+    """Mark the hashes that are wanted, and a few others: those whose first bits are the same."""
     table = np.zeros(1 << _FIRST_BITS, np.bool_)
     shift = np.uint64(64 - _FIRST_BITS)
     table[wanted >> shift] = True
     mask: NDArray[np.bool_] = table[hashes >> shift]
-    mask[mask] = np.isin(hashes[mask], wanted)
     return mask

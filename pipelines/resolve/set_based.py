@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -9,12 +10,13 @@ import pyarrow as pa
 
 from pipelines.resolve import deterministic, engine, index
 from pipelines.resolve.affected import NO_STATS, Affected
+from pipelines.resolve.batches import bring
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.ledger import stats_rows
-from pipelines.resolve.neighbours import Neighbours, among
+from pipelines.resolve.neighbours import Neighbours, perhaps_among
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.scoring import prepare, score_pairs
 
@@ -22,10 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    import duckdb
+
     from pipelines.resolve.cluster import Ints
     from pipelines.resolve.incremental import Given, Pair
     from pipelines.resolve.index import Hashes
     from pipelines.store.match_blocks import Line
+
+
+_VALUES = 4
+"""Values of a record, about: so many buckets are asked for first, and for its keys three times as many."""
 
 
 class SetBased(Affected):
@@ -37,6 +45,8 @@ class SetBased(Affected):
         near = Neighbours(con, given.store, given.tenant_id, given.entity, given.state, given.model.features)
         super().__init__(near, given.store, given.tenant_id, given.entity, given.model, given.policy)
         self._given = given
+        self._cursor, self._beside = con.cursor(), ThreadPoolExecutor(max_workers=1)
+        self._making: Future[tuple[pa.Table, Ints]] = Future()
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +54,8 @@ class SetBased(Affected):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._beside.shutdown()
+        self._cursor.close()
         self.con.close()
 
     @property
@@ -54,6 +66,7 @@ class SetBased(Affected):
     def work_out(self, changed: Ints, floor: float) -> None:
         """Work out what the changed records change of others, step by step."""
         given, ids = self._given, changed.tolist()
+        reading = self._beside.submit(self.near.read_all_if, _VALUES * len(ids))
         table = read_match_table(given.store, given.tenant_id, given.entity, given.policy, pa.array(changed))
         self.con.register("match", numbered(table))
         features = build_norm(self.con, given.entity, given.policy, given.model.features)
@@ -64,11 +77,13 @@ class SetBased(Affected):
         refs = dict(zip(table["source_record_id"].to_pylist(), table["source_ref"].to_pylist(), strict=True))
         self.near.fetch(ids)
         self.take(ids, self.near.new_rows(refs))
+        reading.result()
         self.count_values()
         self.move_keys()
         self.score(floor)
         self.link()
         self.stats = stats_rows(self.stats, given.entity)
+        self._making = self._beside.submit(self._make_buckets, self._cursor)
 
     def scored(self) -> list[tuple[int, int, float]]:
         """Return the scored pairs: those with a record that differs, or of a block that crossed the limit."""
@@ -88,7 +103,9 @@ class SetBased(Affected):
 
     def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Pair]]:
         """Decide these records anew as a full run would; return them, their clusters, and pairs that contradict."""
-        given, order = self._given, self.near.load(reached)
+        given = self._given
+        self.near.load(reached)
+        order = self.near.ids("SELECT sid FROM numbered ORDER BY rid")
         row = {sid: rid for rid, sid in enumerate(order)}
         self._edge_table("pair", pairs, row)
         self._edge_table("link", links, row)
@@ -109,18 +126,31 @@ class SetBased(Affected):
 
     def buckets(self) -> tuple[pa.Table, Ints]:
         """Return the buckets whose postings moved, and the numbers of those that are empty now."""
-        out, put = self._moved("FROM moved EXCEPT FROM placed"), self._moved("FROM placed EXCEPT FROM moved")
+        return self._making.result()
+
+    def _make_buckets(self, con: duckdb.DuckDBPyConnection) -> tuple[pa.Table, Ints]:
+        """Make the buckets whose postings moved, on a connection of its own: beside what follows, which does not need them."""
+        out, put = _moved(con, "FROM moved EXCEPT FROM placed"), _moved(con, "FROM placed EXCEPT FROM moved")
         numbers = np.unique(index.bucket_of(np.concatenate((out[0], put[0])), self.near.bits))
         hashes, records = self.near.postings(numbers)
-        leaving = set(zip(*(each.tolist() for each in out), strict=True))
-        doubted = np.flatnonzero(among(hashes, out[0]))
-        pairs = zip(hashes[doubted].tolist(), records[doubted].tolist(), strict=True)
         kept = np.ones(len(hashes), np.bool_)
-        kept[doubted] = [pair not in leaving for pair in pairs]
+        kept[same_pairs(con, hashes, records, out)] = False
         hashes, records = np.concatenate((hashes[kept], put[0])), np.concatenate((records[kept], put[1]))
         rows = index.bucket_rows(self._given.entity, hashes, records, self.near.bits)
         return rows, np.setdiff1d(numbers, rows["bucket"].to_numpy())
 
-    def _moved(self, query: str) -> tuple[Hashes, Ints]:
-        found = self.con.execute(query).fetchnumpy()
-        return np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)
+
+def _moved(con: duckdb.DuckDBPyConnection, query: str) -> tuple[Hashes, Ints]:
+    found = con.execute(query).fetchnumpy()
+    return np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)
+
+
+def same_pairs(con: duckdb.DuckDBPyConnection, hashes: Hashes, records: Ints, pairs: tuple[Hashes, Ints]) -> Ints:
+    """Return the places of the postings that are among ``pairs``."""
+    doubted = np.flatnonzero(perhaps_among(hashes, pairs[0]))
+    asked = pa.table({"place": doubted, "h": hashes[doubted], "sid": records[doubted]})
+    bring(con, "doubted", asked)
+    bring(con, "leaving", pa.table({"h": pairs[0], "sid": pairs[1]}))
+    found = con.execute("SELECT place FROM doubted SEMI JOIN leaving USING (h, sid)").fetchnumpy()["place"]
+    con.execute("DROP TABLE doubted; DROP TABLE leaving")
+    return np.asarray(found, np.int64)

@@ -53,9 +53,11 @@ def run(context: StageContext) -> StageReport:
 def _run(context: StageContext, entity: str, lease: Lease) -> StageReport:
     store, tenant = context.store, context.tenant_id
     retractions.settle(store, lease, actor=context.actor)
-    upto, since = identity.last_change(store, tenant), store.watermark(STAGE, entity, tenant_id=tenant)
-    decided = decisions.changed_records(store, tenant, entity, since)
-    if not context.full and since and not decided and not identity.parties_changed(store, tenant, entity, since):
+    with store.at_one_time():
+        upto, since = identity.last_change(store, tenant), store.watermark(STAGE, entity, tenant_id=tenant)
+        decided = decisions.changed_records(store, tenant, entity, since)
+        changed = bool(decided) or identity.parties_changed(store, tenant, entity, since)
+    if not context.full and since and not changed:
         return StageReport(STAGE, entity=entity, counts={"read": 0, "written": 0}, details={"unchanged": True})
     policy = load_policy(context.config.identity)
     if not context.full and since:
@@ -78,13 +80,14 @@ def _increment(
 ) -> StageReport | None:
     """Resolve only what changed, where the active model has an index of the store; else ``None``, and nothing is done."""
     store, tenant = context.store, context.tenant_id
-    number, state = identity.active_number(store, tenant, entity), match_index.state(store, tenant, entity)
-    if number is None or state is None or state.fingerprint is None or state.model_id != number:
-        return None
-    model = model_of(store, tenant, number)
-    if model is None:
-        return None
-    bound = constraints(decisions.open_decisions(store, tenant, entity))
+    with store.at_one_time():
+        number, state = identity.active_number(store, tenant, entity), match_index.state(store, tenant, entity)
+        if number is None or state is None or state.fingerprint is None or state.model_id != number:
+            return None
+        model = model_of(store, tenant, number)
+        if model is None:
+            return None
+        bound = constraints(decisions.open_decisions(store, tenant, entity))
     given = Given(store, tenant, entity, policy, model, number, state, bound, decided)
     report = apply_changes(context, given, *span, lease, lambda rows: _outgrown(model, rows, policy))
     return replace(report, details=report.details | _conflicts(bound)) if report else None

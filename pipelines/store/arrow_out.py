@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -20,6 +20,9 @@ from sqlalchemy.types import NullType, TypeEngine
 from connectors.sdk.errors import StoreFailure
 from pipelines.store.arrow_in import AMOUNT, logical_type, rescaled
 from pipelines.store.types import SCALE, Amount, Instant, TextList
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BIG_RESULT = 100_000
 _CHUNK = 20_000
@@ -40,10 +43,19 @@ def sql_text(statement: Query, connection: Connection) -> str:
     return str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def read_sqlite(connection: Connection, statement: Query, *, limit: int | None = None) -> pa.Table | None:
-    """Return the rows read by this process, or ``None`` as soon as there are more than ``limit``."""
+def read_sqlite(
+    connection: Connection, statement: Query, params: Mapping[str, Any] | None = None, *, limit: int | None = None
+) -> pa.Table | None:
+    """Return the rows read by this process, or ``None`` as soon as there are more than ``limit``.
+
+    With ``params`` the statement is bound, and compiled the first time only; else its values are written into it, however
+    many they are.
+    """
     kinds = columns_of(statement)
-    cursor = _driver(connection).execute(sql_text(statement, connection))
+    if params is None:
+        cursor = _driver(connection).execute(sql_text(statement, connection))
+    else:
+        cursor = connection.execute(statement, params).cursor
     chunks: list[pa.Table] = []
     while rows := cursor.fetchmany(_CHUNK):
         if limit is not None and len(chunks) * _CHUNK >= limit:

@@ -150,7 +150,27 @@ class Bulk:
         file = self._files.make(stored_columns(rows, table, dialect=self._dialect))
         return file is not None and self.insert_file(table, file, {})
 
-    def insert_file(self, table: Table, file: RowFile, constants: dict[str, Any]) -> bool:
+    def replace(self, table: Table, rows: pa.Table, key: Sequence[str]) -> None:
+        """Insert rows, or put each in the place of the one with its key: nothing is compared, and none may come twice."""
+        others = ", ".join(f'"{c}" = excluded."{c}"' for c in rows.column_names if c not in ("tenant_id", *key))
+        clause = f" WHERE true ON CONFLICT ({', '.join(('tenant_id', *key))}) DO UPDATE SET {others}"
+        stored = stored_columns(rows, table, dialect=self._dialect)
+        if self._dialect == "sqlite" and len(rows) >= sqlite_staged.WORTH_A_FILE:
+            file = self._files.make(stored)
+            if file is not None and self.insert_file(table, file, {}, clause):
+                return
+        names = ", ".join(f'"{c}"' for c in stored.column_names)
+        if self._dialect == "sqlite":
+            places = ", ".join("?" * stored.num_columns)
+            sql = f'INSERT INTO "{table.name}" ({names}) VALUES ({places}){clause.removeprefix(" WHERE true")}'
+            driver = self._connection.connection.driver_connection
+            driver.executemany(sql, zip(*(c.to_pylist() for c in stored.columns), strict=True))  # type: ignore[union-attr]
+            return
+        stage = self.stage(rows, table)
+        self.run(f'INSERT INTO "{table.name}" ({names}) SELECT {names} FROM {stage.name}{clause}')
+        self.drop(stage)
+
+    def insert_file(self, table: Table, file: RowFile, constants: dict[str, Any], clause: str = "") -> bool:
         """Insert a file's rows with these values in further columns, if there is room; tell whether there was."""
         found = self._files.attach(file)
         if found is None:
@@ -160,7 +180,7 @@ class Bulk:
         names = ", ".join(f'"{name}"' for name in chosen)
         # not by text(), to which a colon in a shared value would be a parameter
         self._connection.exec_driver_sql(
-            f'INSERT INTO "{table.name}" ({names}) SELECT {", ".join(chosen.values())} FROM {source}',
+            f'INSERT INTO "{table.name}" ({names}) SELECT {", ".join(chosen.values())} FROM {source}{clause}',
             tuple(constants.values()),
         )
         return True

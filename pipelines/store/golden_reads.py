@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     Kept = Callable[[ColumnElement[int]], tuple[ColumnElement[bool], ...]]
 
+_SINCE = bindparam("since", type_=BigInteger)
 REFERENCE = ("connection_id", "object", "source_key")
 
 
@@ -122,6 +123,24 @@ def rows_of(
     return members, [row | known[row["source_record_id"]] for row in contacts]
 
 
+def roles_of(store: Store, scope: Scope) -> list[str]:
+    """Return the roles that one entity plays: the quick way for few."""
+    retracted = any_retracted(store, scope.tenant_id)
+    rows = store.read(_played_by_one(retracted=retracted), {"tenant": scope.tenant_id, "one": scope.first})
+    return [str(row.role) for row in rows]
+
+
+@lru_cache(maxsize=2)
+def _played_by_one(*, retracted: bool) -> Select[Any]:
+    """Return the statement for the roles of the entity ``:one``."""
+    tenant, one = _bound("tenant"), _bound("one")
+    rows, mine = metadata.tables["party_role"], crosswalk.alias()
+    linked = select(mine.c.source_record_id).where(mine.c.tenant_id == tenant, mine.c.entity_id == one)
+    kept = not_retracted(tenant, rows.c.source_record_id) if retracted else ()
+    live = rows.c.deleted_at.is_(None), rows.c.valid_to.is_(None), *kept
+    return select(rows.c.role).distinct().where(rows.c.tenant_id == tenant, rows.c.party.in_(linked), *live)
+
+
 @lru_cache(maxsize=256)
 def _of_one(
     entity: str, terms: tuple[str, ...], kinds: tuple[str, ...], columns: tuple[str, ...], *, retracted: bool
@@ -186,19 +205,26 @@ def entity_ids(store: Store, tenant_id: int, entity: str) -> pa.Array:
     """Return the ids of all entities that have members or a golden row, in order, once each."""
     golden = metadata.tables[f"golden_{entity}"]
     mine = select(crosswalk.c.entity_id).where(crosswalk.c.tenant_id == tenant_id, crosswalk.c.entity == entity)
-    return _ids(store, union(mine, select(golden.c.entity_id).where(golden.c.tenant_id == tenant_id)))
+    return _read_ids(store, _ids(union(mine, select(golden.c.entity_id).where(golden.c.tenant_id == tenant_id))))
 
 
 def changed_entity_ids(store: Store, tenant_id: int, entity: str, since: int) -> pa.Array:
     """Return the ids of the entities whose links or member rows changed after ``since``, in order, once each."""
+    retold = bool(store.read(moved(tenant_id, since).limit(1)))
+    return _read_ids(store, _changed(tenant_id, entity, retold=retold), {"since": since})
+
+
+@lru_cache
+def _changed(tenant_id: int, entity: str, *, retold: bool) -> Select[Any]:
+    """Return the statement for the entities that changed after ``:since``."""
     rows, points, played = (metadata.tables[name] for name in (entity, "contact_point", "party_role"))
-    gained = select(crosswalk.c.entity_id).where(crosswalk.c.change_seq > since, *_mine(crosswalk, tenant_id, entity))
+    gained = select(crosswalk.c.entity_id).where(crosswalk.c.change_seq > _SINCE, *_mine(crosswalk, tenant_id, entity))
     lost = select(crosswalk_version.c.entity_id).where(
-        crosswalk_version.c.known_to > since, *_mine(crosswalk_version, tenant_id, entity)
+        crosswalk_version.c.known_to > _SINCE, *_mine(crosswalk_version, tenant_id, entity)
     )
     linked = _mine(crosswalk, tenant_id, entity)
     told = [
-        select(crosswalk.c.entity_id).select_from(source).where(table.c.change_seq > since, *linked)
+        select(crosswalk.c.entity_id).select_from(source).where(table.c.change_seq > _SINCE, *linked)
         for table, source in (
             (source_record, crosswalk.join(source_record, _same_record(source_record))),
             (rows, crosswalk.join(rows, _same_record(rows))),
@@ -206,10 +232,10 @@ def changed_entity_ids(store: Store, tenant_id: int, entity: str, since: int) ->
             (played, crosswalk.join(played, _party_of(played))),
         )
     ]
-    left = [_left_party(name, tenant_id, entity, since) for name in ("contact_point", "party_role")]
-    if store.read(moved(tenant_id, since).limit(1)):
-        left += [_retold(table, tenant_id, entity, since) for table in (points, played)]
-    return _ids(store, union(gained, lost, *told, *left))
+    left = [_left_party(name, tenant_id, entity) for name in ("contact_point", "party_role")]
+    if retold:
+        left += [_retold(table, tenant_id, entity) for table in (points, played)]
+    return _ids(union(gained, lost, *told, *left))
 
 
 def last_change(store: Store, tenant_id: int) -> int:
@@ -237,19 +263,19 @@ def current_id(store: Store, tenant_id: int, entity: str, number: int) -> int | 
         seen.add(number)
 
 
-def _retold(table: Table, tenant_id: int, entity: str, since: int) -> Select[Any]:
+def _retold(table: Table, tenant_id: int, entity: str) -> Select[Any]:
     """Entities of which a record says something that was retracted or put back, whosever record it is."""
-    said = table.c.source_record_id.in_(moved(tenant_id, since))
+    said = table.c.source_record_id.in_(moved(tenant_id, _SINCE))
     mine = _mine(crosswalk, tenant_id, entity)
     return select(crosswalk.c.entity_id).select_from(crosswalk.join(table, _party_of(table))).where(said, *mine)
 
 
-def _left_party(name: str, tenant_id: int, entity: str, since: int) -> Select[Any]:
+def _left_party(name: str, tenant_id: int, entity: str) -> Select[Any]:
     """Entities whose contact point or role went to another party: the old party stands in the superseded row."""
     version = metadata.tables[f"{name}_version"]
     source = crosswalk.join(version, _party_of(version))
     mine = _mine(crosswalk, tenant_id, entity)
-    return select(crosswalk.c.entity_id).select_from(source).where(version.c.known_to > since, *mine)
+    return select(crosswalk.c.entity_id).select_from(source).where(version.c.known_to > _SINCE, *mine)
 
 
 def _mine(table: Table, tenant_id: int, entity: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -283,7 +309,10 @@ def _reference() -> tuple[ColumnElement[Any], ...]:
     return tuple(source_record.c[name] for name in REFERENCE)
 
 
-def _ids(store: Store, statement: Any) -> pa.Array:
+def _ids(statement: Any) -> Select[Any]:
     inner = statement.subquery()
-    ordered = select(inner.c.entity_id).order_by(inner.c.entity_id)
-    return store.read_arrow(ordered).column("entity_id").combine_chunks()
+    return select(inner.c.entity_id).order_by(inner.c.entity_id)
+
+
+def _read_ids(store: Store, statement: Select[Any], params: Mapping[str, Any] | None = None) -> pa.Array:
+    return store.read_arrow(statement, params).column("entity_id").combine_chunks()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from sqlalchemy import BigInteger, and_, func, literal, or_, select, union_all, update
 
 from pipelines.store.arrow_out import BIG_RESULT
-from pipelines.store.retractions import left_out
+from pipelines.store.retractions import any_retracted, not_retracted
 from pipelines.store.tables import (
     counter,
     crosswalk,
@@ -27,7 +28,7 @@ from pipelines.store.tables import identifier_stats as stats
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Select, Table
+    from sqlalchemy import ColumnElement, CompoundSelect, Select, Table
 
     from pipelines.store.store import Store
     from pipelines.store.transaction import WriteTransaction
@@ -60,6 +61,13 @@ def is_large(store: Store, tenant_id: int) -> bool:
 
 def parties(store: Store, tenant_id: int, entity: str, terms: Sequence[str], ids: pa.Array | None = None) -> pa.Table:
     """Return the live records and stubs of a party entity (or those of ``ids``) with the given terms (null for a stub)."""
+    retracted, chosen = any_retracted(store, tenant_id), ids is not None
+    statement = _parties(tenant_id, entity, tuple(terms), retracted=retracted, chosen=chosen)
+    return _read(store, tenant_id, statement, ids)
+
+
+@lru_cache
+def _parties(tenant_id: int, entity: str, terms: tuple[str, ...], *, retracted: bool, chosen: bool) -> Select[Any]:
     rows = metadata.tables[entity]
     alive = and_(_same(rows, source_record.c.source_record_id), rows.c.deleted_at.is_(None))
     source = source_record.outerjoin(rows, alive)
@@ -71,55 +79,62 @@ def parties(store: Store, tenant_id: int, entity: str, terms: Sequence[str], ids
         source_record.c.tenant_id == tenant_id,
         source_record.c.deleted_at.is_(None),
         or_(rows.c.row_key.is_not(None), and_(source_record.c.is_stub, source_record.c.entity == entity)),
-        *left_out(store, tenant_id, source_record.c.source_record_id),
-        *_of(source_record.c.source_record_id, ids),
+        *_kept(tenant_id, source_record.c.source_record_id, retracted=retracted),
+        *_of(source_record.c.source_record_id, chosen=chosen),
     )
-    return _read(store, tenant_id, statement.select_from(source).where(*where), ids)
+    return statement.select_from(source).where(*where)
+
+
+_POINT_COLUMNS = (
+    "source_record_id", "row_key", "party", "kind", "value", "value_norm", "rank", "verified", "valid_to", *_ADDRESS,
+)  # fmt: skip
 
 
 def contact_points(store: Store, tenant_id: int, ids: pa.Array | None = None) -> pa.Table:
     """Return the live contact points of all parties, or of ``ids``."""
-    table = metadata.tables["contact_point"]
-    names = (
-        "source_record_id",
-        "row_key",
-        "party",
-        "kind",
-        "value",
-        "value_norm",
-        "rank",
-        "verified",
-        "valid_to",
-        *_ADDRESS,
-    )
-    where = _live(store, table, tenant_id, ids)
-    return _read(store, tenant_id, select(*(table.c[name] for name in names)).where(*where), ids)
+    return _read(store, tenant_id, _rows_of(store, tenant_id, "contact_point", _POINT_COLUMNS, ids), ids)
 
 
 def party_identifiers(store: Store, tenant_id: int, ids: pa.Array | None = None) -> pa.Table:
     """Return the live identifiers of all parties, or of ``ids``."""
-    table = metadata.tables["party_identifier"]
-    columns = (table.c.party, table.c.system, table.c.value, table.c.verified)
-    where = _live(store, table, tenant_id, ids)
-    return _read(store, tenant_id, select(*columns).where(*where), ids)
+    columns = ("party", "system", "value", "verified")
+    return _read(store, tenant_id, _rows_of(store, tenant_id, "party_identifier", columns, ids), ids)
 
 
 def employees(store: Store, tenant_id: int, ids: pa.Array | None = None) -> pa.Table:
     """Return the parties (or those of ``ids``) that play the role of an employee now."""
+    statement = _employees(tenant_id, retracted=any_retracted(store, tenant_id), chosen=ids is not None)
+    return store.read_arrow(statement, {}, ids=ids)
+
+
+@lru_cache
+def _employees(tenant_id: int, *, retracted: bool, chosen: bool) -> Select[Any]:
     table = metadata.tables["party_role"]
-    where = (
-        *_live(store, table, tenant_id, ids),
-        table.c.role == "employee", table.c.valid_to.is_(None),
-    )  # fmt: skip
-    return store.read_arrow(select(table.c.party).distinct().where(*where), ids=ids)
+    where = _live(table, tenant_id, retracted=retracted, chosen=chosen)
+    return select(table.c.party).distinct().where(*where, table.c.role == "employee", table.c.valid_to.is_(None))
 
 
-def _of(record: ColumnElement[int], ids: pa.Array | None) -> tuple[ColumnElement[bool], ...]:
-    return () if ids is None else (record.in_(select(picked.c.id)),)
+def _rows_of(store: Store, tenant_id: int, name: str, columns: tuple[str, ...], ids: pa.Array | None) -> Select[Any]:
+    return _live_rows(tenant_id, name, columns, retracted=any_retracted(store, tenant_id), chosen=ids is not None)
+
+
+@lru_cache
+def _live_rows(tenant_id: int, name: str, columns: tuple[str, ...], *, retracted: bool, chosen: bool) -> Select[Any]:
+    table = metadata.tables[name]
+    where = _live(table, tenant_id, retracted=retracted, chosen=chosen)
+    return select(*(table.c[column] for column in columns)).where(*where)
+
+
+def _of(record: ColumnElement[int], *, chosen: bool) -> tuple[ColumnElement[bool], ...]:
+    return (record.in_(select(picked.c.id)),) if chosen else ()
+
+
+def _kept(tenant_id: int, record: ColumnElement[int], *, retracted: bool) -> tuple[ColumnElement[bool], ...]:
+    return not_retracted(tenant_id, record) if retracted else ()
 
 
 def _read(store: Store, tenant_id: int, statement: Select[Any], ids: pa.Array | None) -> pa.Table:
-    return store.read_arrow(statement, ids=ids, big=ids is None and is_large(store, tenant_id))
+    return store.read_arrow(statement, {}, ids=ids, big=ids is None and is_large(store, tenant_id))
 
 
 def links(store: Store, tenant_id: int, entity: str) -> pa.Table:
@@ -135,6 +150,11 @@ def anybody_linked(store: Store, tenant_id: int) -> bool:
 
 def former_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None = None) -> pa.Table:
     """Return which records (of ``ids``) once had which ids that no entity has now and that may come back."""
+    return store.read_arrow(_former_links(tenant_id, entity, chosen=ids is not None), {}, ids=ids)
+
+
+@lru_cache
+def _former_links(tenant_id: int, entity: str, *, chosen: bool) -> Select[Any]:
     version = crosswalk_version
     inactive = and_(
         identity.c.tenant_id == version.c.tenant_id,
@@ -144,14 +164,19 @@ def former_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None
     statement = (
         select(version.c.source_record_id, version.c.entity_id).distinct().select_from(version.join(identity, inactive))
     )
-    mine = version.c.tenant_id == tenant_id, version.c.entity == entity, *_of(version.c.source_record_id, ids)
-    return store.read_arrow(statement.where(*mine), ids=ids)
+    mine = version.c.tenant_id == tenant_id, version.c.entity == entity
+    return statement.where(*mine, *_of(version.c.source_record_id, chosen=chosen))
 
 
 def first_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None = None) -> pa.Table:
     """Return the first id (source_record_id, entity_id) of every record (of ``ids``) whose link was ever superseded."""
+    return store.read_arrow(_first_links(tenant_id, entity, chosen=ids is not None), {}, ids=ids)
+
+
+@lru_cache
+def _first_links(tenant_id: int, entity: str, *, chosen: bool) -> Select[Any]:
     version = crosswalk_version.c
-    mine = version.tenant_id == tenant_id, version.entity == entity, *_of(version.source_record_id, ids)
+    mine = version.tenant_id == tenant_id, version.entity == entity, *_of(version.source_record_id, chosen=chosen)
     first = (
         select(version.source_record_id, func.min(version.known_from).label("since"))
         .where(*mine)
@@ -160,7 +185,7 @@ def first_links(store: Store, tenant_id: int, entity: str, ids: pa.Array | None 
     )
     same = and_(version.source_record_id == first.c.source_record_id, version.known_from == first.c.since)
     statement = select(version.source_record_id, version.entity_id).join_from(crosswalk_version, first, same)
-    return store.read_arrow(statement.where(*mine), ids=ids)
+    return statement.where(*mine)
 
 
 def spans(store: Store, tenant_id: int, entity: str, records: pa.Array) -> pa.Table:
@@ -168,15 +193,21 @@ def spans(store: Store, tenant_id: int, entity: str, records: pa.Array) -> pa.Ta
 
     Columns: source_record_id, entity_id, known_from, known_to.
     """
+    held, ever = _spans(tenant_id, entity)
+    ids = store.read_arrow(held, {}, ids=records)
+    return store.read_arrow(ever, {}, ids=ids["entity_id"].combine_chunks())
+
+
+@lru_cache
+def _spans(tenant_id: int, entity: str) -> tuple[Select[Any], CompoundSelect[Any]]:
     held, ever = [], []
     for table, known_to in ((crosswalk, literal(None, BigInteger)), (crosswalk_version, crosswalk_version.c.known_to)):
         link = table.c
         mine = link.tenant_id == tenant_id, link.entity == entity
-        held.append(select(link.entity_id).where(*mine, *_of(link.source_record_id, records)))
+        held.append(select(link.entity_id).where(*mine, *_of(link.source_record_id, chosen=True)))
         columns = (link.source_record_id, link.entity_id, link.known_from, known_to.label("known_to"))
-        ever.append(select(*columns).where(*mine, *_of(link.entity_id, records)))
-    ids = store.read_arrow(select(union_all(*held).subquery().c.entity_id).distinct(), ids=records)
-    return store.read_arrow(union_all(*ever), ids=ids["entity_id"].combine_chunks())
+        ever.append(select(*columns).where(*mine, *_of(link.entity_id, chosen=True)))
+    return select(union_all(*held).subquery().c.entity_id).distinct(), union_all(*ever)
 
 
 def next_id(store: Store, tenant_id: int) -> int:
@@ -270,10 +301,10 @@ def _is_active() -> ColumnElement[bool]:
     return or_(match_model.c.status.is_(None), match_model.c.status == ACTIVE)
 
 
-def _live(store: Store, table: Table, tenant_id: int, ids: pa.Array | None = None) -> tuple[ColumnElement[bool], ...]:
-    """Live rows of any party, or of ``ids``; beside these "is not null" would draw SQLite to the wrong index range."""
-    kept = left_out(store, tenant_id, table.c.source_record_id)
-    whose = (table.c.party.is_not(None),) if ids is None else _of(table.c.party, ids)
+def _live(table: Table, tenant_id: int, *, retracted: bool, chosen: bool) -> tuple[ColumnElement[bool], ...]:
+    """Live rows of any party, or of those chosen; beside these "is not null" would draw SQLite to the wrong index range."""
+    kept = _kept(tenant_id, table.c.source_record_id, retracted=retracted)
+    whose = _of(table.c.party, chosen=True) if chosen else (table.c.party.is_not(None),)
     return table.c.tenant_id == tenant_id, table.c.deleted_at.is_(None), *whose, *kept
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 BLOCK_BITS = 6
 _CODEC = pa.Codec("zstd", compression_level=1)
 _LENGTH = struct.Struct("<I")
-_NUMBERS = slice(1, None)
 
 
 class Line(NamedTuple):
@@ -45,8 +44,13 @@ def packed(texts: pa.Array) -> pa.Array:
 
 def lines_of(block: bytes, wanted: Collection[int] | None = None) -> Iterator[Line]:
     """Yield the lines of a block, or those of some records only: nothing else is decoded."""
-    for text in _unpack(block).splitlines():
-        if wanted is None or _number(text) in wanted:
+    yield from lines_in(unpacked(block), wanted)
+
+
+def lines_in(texts: bytes, wanted: Collection[int] | None = None) -> Iterator[Line]:
+    """Yield the lines, or those of some records only, of a block that is unpacked."""
+    for text in texts.splitlines():
+        if wanted is None or int(text[1 : text.index(b",")]) in wanted:
             yield _DECODER.decode(text)
 
 
@@ -54,7 +58,7 @@ def merged(numbers: Sequence[Any], held: Mapping[int, bytes], lines: Mapping[int
     """Return these blocks with lines put in, or taken out (``None``); one that holds nothing any more is left out."""
     mine = {number: dict[int, bytes]() for number in numbers}
     for number, block in held.items():
-        mine[number] = {_number(text): text for text in _unpack(block).splitlines()}
+        mine[number] = {int(text[1 : text.index(b",")]): text for text in unpacked(block).splitlines()}
     for record, line in lines.items():
         texts = mine.get(record >> BLOCK_BITS)
         if texts is not None and line is not None:
@@ -68,16 +72,13 @@ def merged(numbers: Sequence[Any], held: Mapping[int, bytes], lines: Mapping[int
     }
 
 
-def _number(line: bytes) -> int:
-    return int(line[_NUMBERS].split(b",", 1)[0])
-
-
 def _pack(text: bytes | pa.Buffer) -> bytes:
     packed_text: bytes = _CODEC.compress(text, asbytes=True)
     return _LENGTH.pack(len(text)) + packed_text
 
 
-def _unpack(block: bytes) -> bytes:
+def unpacked(block: bytes) -> bytes:
+    """Return the lines of a block as they are written, one after the other."""
     (size,) = _LENGTH.unpack_from(block)
     text: bytes = _CODEC.decompress(memoryview(block)[_LENGTH.size :], size, asbytes=True)
     return text

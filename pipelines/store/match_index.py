@@ -8,14 +8,16 @@ removed with them.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import delete, select, union
+from sqlalchemy import BigInteger, bindparam, delete, select, union
 
-from pipelines.store.match_blocks import Line, block_numbers, lines_of, merged
+from pipelines.store.match_blocks import Line, block_numbers, lines_in, lines_of, merged, unpacked
 from pipelines.store.tables import (
     crosswalk,
     evidence,
@@ -29,15 +31,20 @@ from pipelines.store.tables import (
 from pipelines.store.tables import identifier_stats as stats
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Select, Table
+    from sqlalchemy import ColumnElement, CompoundSelect, Select, Table
 
     from pipelines.store.store import Store
     from pipelines.store.transaction import WriteTransaction
 
+_Part = TypeVar("_Part")
+_Found = TypeVar("_Found")
 _SATELLITES = ("contact_point", "party_identifier", "party_role")
 _AT_ONCE = 500
+_WORTH_A_THREAD = 4
+MANY_VALUES = 10_000  # beyond so many, all statistics are read at less cost than those of each value
+_SINCE = bindparam("since", type_=BigInteger)
 STATS = ("system", "value_hash", "records", "names", "spellings", "initials")
 EVIDENCE = ("evidence_id", "left_id", "right_id", "kind", "rule", "judgement", "weight", "model_id")
 
@@ -77,32 +84,38 @@ def clear(tx: WriteTransaction, entity: str) -> None:
 
 def changed_parties(store: Store, tenant_id: int, entity: str, since: int) -> pa.Array:
     """Return the records of which anything that matching reads was written after ``since``, deletions included."""
-    own = metadata.tables[entity]
-    parts = [_newer(source_record, source_record.c.source_record_id, tenant_id, since)]
-    parts.append(_newer(own, own.c.source_record_id, tenant_id, since))
-    for name in _SATELLITES:
-        table, version = metadata.tables[name], metadata.tables[f"{name}_version"]
-        parts += [_newer(table, table.c.party, tenant_id, since), _before(table, version, tenant_id, since)]
-        parts.append(_told_by_newer(table, tenant_id, since))
-    found = store.read_arrow(union(*parts))
+    found = store.read_arrow(_changed(tenant_id, entity), {"since": since})
     return found.column(0).drop_null().combine_chunks()
 
 
-def _newer(table: Table, party: ColumnElement[int], tenant_id: int, since: int) -> Select[Any]:
-    return select(party.label("id")).where(table.c.tenant_id == tenant_id, table.c.change_seq > since)
+@lru_cache
+def _changed(tenant_id: int, entity: str) -> CompoundSelect[Any]:
+    """Return the statement for the records that changed after ``:since``."""
+    own = metadata.tables[entity]
+    parts = [_newer(source_record, source_record.c.source_record_id, tenant_id)]
+    parts.append(_newer(own, own.c.source_record_id, tenant_id))
+    for name in _SATELLITES:
+        table, version = metadata.tables[name], metadata.tables[f"{name}_version"]
+        parts += [_newer(table, table.c.party, tenant_id), _before(table, version, tenant_id)]
+        parts.append(_told_by_newer(table, tenant_id))
+    return union(*parts)
 
 
-def _before(table: Table, version: Table, tenant_id: int, since: int) -> Select[Any]:
-    """Whom the rows that were written after ``since`` belonged to before."""
-    changed = select(table.c.source_record_id).where(table.c.tenant_id == tenant_id, table.c.change_seq > since)
-    mine = version.c.tenant_id == tenant_id, version.c.source_record_id.in_(changed), version.c.known_to > since
+def _newer(table: Table, party: ColumnElement[int], tenant_id: int) -> Select[Any]:
+    return select(party.label("id")).where(table.c.tenant_id == tenant_id, table.c.change_seq > _SINCE)
+
+
+def _before(table: Table, version: Table, tenant_id: int) -> Select[Any]:
+    """Whom the rows that were written after ``:since`` belonged to before."""
+    changed = select(table.c.source_record_id).where(table.c.tenant_id == tenant_id, table.c.change_seq > _SINCE)
+    mine = version.c.tenant_id == tenant_id, version.c.source_record_id.in_(changed), version.c.known_to > _SINCE
     return select(version.c.party.label("id")).where(*mine)
 
 
-def _told_by_newer(table: Table, tenant_id: int, since: int) -> Select[Any]:
-    """Of whom the records speak that came, went or were retracted after ``since``."""
+def _told_by_newer(table: Table, tenant_id: int) -> Select[Any]:
+    """Of whom the records speak that came, went or were retracted after ``:since``."""
     record = source_record.c
-    newer = select(record.source_record_id).where(record.tenant_id == tenant_id, record.change_seq > since)
+    newer = select(record.source_record_id).where(record.tenant_id == tenant_id, record.change_seq > _SINCE)
     mine = table.c.tenant_id == tenant_id, table.c.source_record_id.in_(newer)
     return select(table.c.party.label("id")).where(*mine)
 
@@ -110,12 +123,25 @@ def _told_by_newer(table: Table, tenant_id: int, since: int) -> Select[Any]:
 def rows(store: Store, tenant_id: int, entity: str, ids: Sequence[int]) -> list[Line]:
     """Return the lines of these records; one that has none is left out."""
     wanted = set(ids)
-    return [
-        line
-        for part in _parts(block_numbers(ids))
-        for row in store.read(_blocks(tenant_id, entity, part))
-        for line in lines_of(row[1], wanted)
-    ]
+
+    def read(part: list[object]) -> list[bytes]:
+        return [unpacked(row[1]) for row in store.read(_blocks(tenant_id, entity, part))]
+
+    parts = list(_parts(block_numbers(ids)))
+    return [line for texts in _ahead(read, parts) for text in texts for line in lines_in(text, wanted)]
+
+
+def _ahead(read: Callable[[_Part], _Found], parts: Sequence[_Part]) -> Iterator[_Found]:
+    """Yield what is read of each part; where there are many, the next is read and unpacked while one is looked at."""
+    if len(parts) < _WORTH_A_THREAD:
+        yield from map(read, parts)
+        return
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        following = reader.submit(read, parts[0])
+        for part in parts[1:]:
+            present, following = following, reader.submit(read, part)
+            yield present.result()
+        yield following.result()
 
 
 def _blocks(tenant_id: int, entity: str, numbers: Sequence[object]) -> Select[Any]:
@@ -128,10 +154,20 @@ def _chosen(column: ColumnElement[int]) -> ColumnElement[bool]:
     return column.in_(select(picked.c.id))
 
 
-def buckets(store: Store, tenant_id: int, entity: str, numbers: pa.Array) -> pa.Table:
-    """Return these buckets: bucket, postings."""
-    mine = match_bucket.c.tenant_id == tenant_id, match_bucket.c.entity == entity, _chosen(match_bucket.c.bucket)
-    return store.read_arrow(select(match_bucket.c.bucket, match_bucket.c.postings).where(*mine), ids=numbers)
+def bucket_postings(
+    store: Store, tenant_id: int, entity: str, numbers: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> list[bytes]:
+    """Return the postings of these buckets (ascending numbers), in no particular order; one after the other is quickest."""
+    if not len(numbers):
+        return []
+    first, last = int(numbers[0]), int(numbers[-1])
+    mine = (match_bucket.c.tenant_id == tenant_id, match_bucket.c.entity == entity)
+    if last - first + 1 == len(numbers):
+        span = match_bucket.c.bucket.between(first, last)
+        return [row[0] for row in store.read(select(match_bucket.c.postings).where(*mine, span))]
+    chosen = select(match_bucket.c.postings).where(*mine, _chosen(match_bucket.c.bucket))
+    found: list[bytes] = store.read_arrow(chosen, ids=pa.array(numbers)).column(0).to_pylist()
+    return found
 
 
 def few_buckets(store: Store, tenant_id: int, entity: str, numbers: Sequence[int]) -> list[bytes]:
@@ -151,7 +187,10 @@ def numbered_buckets(store: Store, tenant_id: int, entity: str, numbers: Sequenc
 
 
 def known_stats(store: Store, tenant_id: int, entity: str, values: pa.Table) -> pa.Table:
-    """Return the statistics that are kept of these values (columns system, value_hash)."""
+    """Return the statistics that are kept of these values (columns system, value_hash); of many, others' are among them."""
+    if len(values) > MANY_VALUES:
+        every = select(*(stats.c[n] for n in STATS)).where(stats.c.tenant_id == tenant_id, stats.c.entity == entity)
+        return store.read_arrow(every).cast(_STATS_SCHEMA)
     found = [pa.table({name: [] for name in STATS}, schema=_STATS_SCHEMA)]
     for system in values["system"].unique().to_pylist():
         hashes = [
@@ -187,18 +226,27 @@ _STATS_SCHEMA = pa.schema([(n, pa.string() if n in ("system", "value_hash") else
 
 def open_evidence_of(store: Store, tenant_id: int, entity: str, ids: pa.Array) -> pa.Table:
     """Return the evidence that holds now and has one of these records at one of its ends; a pair of them comes once."""
+    return store.read_arrow(_open_evidence(tenant_id, entity), {}, ids=ids)
+
+
+@lru_cache
+def _open_evidence(tenant_id: int, entity: str) -> CompoundSelect[Any]:
     mine = evidence.c.tenant_id == tenant_id, evidence.c.entity == entity, evidence.c.known_to.is_(None)
     columns = [evidence.c[name] for name in EVIDENCE]
-    sides = [select(*columns).where(*mine, _chosen(end)) for end in (evidence.c.left_id, evidence.c.right_id)]
-    return store.read_arrow(union(*sides), ids=ids)
+    return union(*(select(*columns).where(*mine, _chosen(end)) for end in (evidence.c.left_id, evidence.c.right_id)))
 
 
 def links_of(store: Store, tenant_id: int, entity: str, ids: pa.Array) -> pa.Table:
     """Return the crosswalk of these records and of all that share an entity with one of them."""
+    return store.read_arrow(_links(tenant_id, entity), {}, ids=ids)
+
+
+@lru_cache
+def _links(tenant_id: int, entity: str) -> Select[Any]:
     mine = crosswalk.c.tenant_id == tenant_id, crosswalk.c.entity == entity
     whole = select(crosswalk.c.entity_id).where(*mine, _chosen(crosswalk.c.source_record_id))
     columns = crosswalk.c.source_record_id, crosswalk.c.entity_id
-    return store.read_arrow(select(*columns).where(*mine, crosswalk.c.entity_id.in_(whole)), ids=ids)
+    return select(*columns).where(*mine, crosswalk.c.entity_id.in_(whole))
 
 
 def entities_of(store: Store, tenant_id: int, entity: str, ids: Sequence[int]) -> dict[int, int]:
@@ -225,7 +273,7 @@ def put_rows(tx: WriteTransaction, entity: str, lines: Mapping[int, Line | None]
             {"entity": pa.repeat(pa.scalar(entity), len(new)), "block": pa.array(new.keys(), pa.int64()),
              "lines": pa.array(new.values(), pa.binary())}
         )  # fmt: skip
-        tx.upsert(match_block, rows)
+        tx.replace(match_block, rows)
         if emptied:
             mine = match_block.c.tenant_id == tx.tenant_id, match_block.c.entity == entity
             tx.execute(delete(match_block).where(*mine, match_block.c.block.in_(emptied)))

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, bindparam, func, or_, select, union, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    union,
+    update,
+)
 
 from pipelines.store.history_reads import seq_at
 from pipelines.store.tables import (
@@ -87,8 +99,8 @@ def not_retracted(tenant_id: Any, record: ColumnElement[int]) -> tuple[ColumnEle
 _ANY = select(retracted_record.c.source_record_id).where(retracted_record.c.tenant_id == bindparam("tenant")).limit(1)
 
 
-def moved(tenant_id: int, since: int) -> CompoundSelect[int]:
-    """Select the records that were retracted or put back after a commit."""
+def moved(tenant_id: int, since: int | BindParameter[int]) -> CompoundSelect[int]:
+    """Select the records that were retracted or put back after a commit, which may be a parameter."""
     kept, ended = retracted_record.c, retracted_record_version.c
     return union(
         select(kept.source_record_id).where(kept.tenant_id == tenant_id, kept.change_seq > since),

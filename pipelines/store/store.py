@@ -41,6 +41,7 @@ class Store:
     def __init__(self, url: URL, engine: Engine, control: Engine) -> None:
         self.url, self.engine, self.control = url, engine, control
         self._turn = threading.Lock()
+        self._shared = threading.local()
         self.dialect: str = engine.dialect.name
         self.vocabulary: Vocabulary = load_vocabulary()
 
@@ -72,27 +73,32 @@ class Store:
             return connection.execute(statement, params).fetchall()
 
     def read_arrow(
-        self, statement: arrow_out.Query, *, ids: pa.Array | pa.ChunkedArray | None = None, big: bool = False
+        self,
+        statement: arrow_out.Query,
+        params: Mapping[str, Any] | None = None,
+        *,
+        ids: pa.Array | pa.ChunkedArray | None = None,
+        big: bool = False,
     ) -> pa.Table:
         """Return rows as Arrow columns of logical types; big results take the dialect's bulk way.
 
+        With ``params`` (none may be needed) the statement is one that its caller keeps: it is not compiled at every read.
         ``ids`` are offered to the statement as the table ``tables.picked`` (column ``id``). ``big`` says that many rows
         are expected, so that the way for few is not tried first.
         """
-        with self._reading() as connection:
-            if ids is not None:
-                Bulk(connection).pick(ids)
+        with self._reading() as connection, self._picking(connection, ids):
             if self.dialect == "postgresql":
-                return arrow_out.read_postgresql(connection, statement)
+                return arrow_out.read_postgresql(connection, _filled(statement, params))
             bulk_way = ids is None and not any(
                 isinstance(k, NullType) for k in arrow_out.columns_of(statement).values()
             )
             if not (big and bulk_way):
-                rows = arrow_out.read_sqlite(connection, statement, limit=arrow_out.BIG_RESULT if bulk_way else None)
+                limit = arrow_out.BIG_RESULT if bulk_way else None
+                rows = arrow_out.read_sqlite(connection, statement, params, limit=limit)
                 if rows is not None:
                     return rows
         with self._reading() as connection:
-            return arrow_out.read_sqlite_child(sqlite_path(self.url), connection, statement)
+            return arrow_out.read_sqlite_child(sqlite_path(self.url), connection, _filled(statement, params))
 
     def query(self, sql: str) -> QueryResult:
         """Run one SELECT on the ``v1_*`` views; anything else raises FixConfig."""
@@ -171,6 +177,15 @@ class Store:
         return int(rows[0][0]) if rows else 0
 
     @contextmanager
+    def _picking(self, connection: Connection, ids: pa.Array | pa.ChunkedArray | None) -> Iterator[None]:
+        """Offer ids for one read; where others of the same moment follow they are forgotten after it."""
+        if ids is not None:
+            Bulk(connection).pick(ids)
+        yield
+        if ids is not None and getattr(self._shared, "connection", None) is connection:
+            Bulk(connection).unpick()
+
+    @contextmanager
     def _in_turn(self) -> Iterator[None]:
         """Let this process's threads write one after another on SQLite, which itself makes them sleep and try again.
 
@@ -184,7 +199,23 @@ class Store:
                 self._turn.release()
 
     @contextmanager
+    def at_one_time(self) -> Iterator[None]:
+        """Let all that this thread reads meanwhile be of one moment; a transaction for each of many small reads costs most."""
+        with self._reading() as connection:
+            before = getattr(self._shared, "connection", None)
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                self._shared.connection = before
+
+    @contextmanager
     def _reading(self) -> Iterator[Connection]:
+        shared: Connection | None = getattr(self._shared, "connection", None)
+        if shared is not None:
+            with translated(f"read of {self.url.render_as_string()}"):
+                yield shared
+            return
         with translated(f"read of {self.url.render_as_string()}"), self.engine.connect() as connection:
             yield connection
 
@@ -195,3 +226,7 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _filled(statement: arrow_out.Query, params: Mapping[str, Any] | None) -> arrow_out.Query:
+    return statement.params(params) if params else statement

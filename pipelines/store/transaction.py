@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipelines.store.sqlite_staged import RowFile
 
+_FEW_ROWS = 200
 _CHANGE = ("tenant_id", "change_seq", "known_from", "actor", "cause")
 
 
@@ -100,6 +101,16 @@ class WriteTransaction:
         _refuse_duplicates(table, full, names)
         with self._staged(full, table) as stage:
             return self.bulk.upsert(table, stage, names, self.change_seq)
+
+    def replace(self, table: Table, rows: pa.Table) -> None:
+        """Insert rows, or put each in the place of the one with its key, whose values are not looked at.
+
+        For derived tables that keep no history, and rows that are known to differ; two rows with one key raise ValueError.
+        """
+        if rows.num_rows:
+            full, key = self._full(table, rows), _key_of(table)
+            _refuse_duplicates(table, full, key)
+            self.bulk.replace(table, full, key)
 
     def delete(self, table: Table, keys: pa.Table) -> int:
         """Delete the rows with these keys (the columns of ``keys``); they stay in the version table if there is one."""
@@ -212,7 +223,11 @@ def _key_of(table: Table) -> list[str]:
 
 
 def _refuse_duplicates(table: Table, rows: pa.Table, key: Sequence[str]) -> None:
-    distinct = rows.select(list(key)).group_by(list(key)).aggregate([]).num_rows
+    keys = rows.select(list(key))
+    if rows.num_rows <= _FEW_ROWS:  # threads would be begun for them
+        distinct = len(set(zip(*(column.to_pylist() for column in keys.columns), strict=True)))
+    else:
+        distinct = keys.group_by(list(key)).aggregate([]).num_rows
     if distinct != rows.num_rows:
         message = f"{rows.num_rows - distinct} rows for {table.name} repeat a key ({', '.join(key)}) in one batch"
         raise ValueError(message)

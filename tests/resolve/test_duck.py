@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipelines.resolve.duck import MEMORY_MB, budget_mb, connect, in_batches
+from pipelines.resolve.batches import in_batches
+from pipelines.resolve.duck import MEMORY_MB, budget_mb, connect
 
 
 def test_a_million_records_get_the_budget_that_keeps_them_below_four_gigabytes():

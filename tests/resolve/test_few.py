@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipelines.resolve import blocking, few, few_records
+from pipelines.resolve import blocking, cluster, few, few_records, neighbours
 from pipelines.resolve.decisions import constraints
 from pipelines.resolve.few import Few
 from pipelines.resolve.few_records import TooMany
@@ -73,11 +74,14 @@ def both(store: Store) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         return None, many
 
 
-@pytest.mark.parametrize(("largest_block", "seed"), [(60, 3), (4, 4)])
+@pytest.mark.parametrize(("largest_block", "seed", "worth_all"), [(60, 3, 0), (4, 4, 8)])
 def test_both_ways_come_to_the_same_whatever_changes(
-    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, largest_block: int, seed: int
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, largest_block: int, seed: int, worth_all: int
 ) -> None:
     monkeypatch.setattr(blocking, "LARGEST_BLOCK", largest_block)
+    monkeypatch.setattr(neighbours, "_WORTH_ALL", worth_all)
+    monkeypatch.setattr(match_index, "MANY_VALUES", 100 * worth_all)
+    monkeypatch.setattr(match_index, "_AT_ONCE", 3 if worth_all else 500)
     for module, limit in ((few, "MOST_HOLDERS"), (few, "MOST_PAIRS"), (few_records, "MOST_REACHED")):
         monkeypatch.setattr(module, limit, 100_000)
     world, rng = people(_COUNT, seed=seed), random.Random(seed)
@@ -140,3 +144,48 @@ def test_a_few_records_are_read_as_all_records_are(sqlite_store: Store) -> None:
     assert {sid: {**row, "verified": sorted(row["verified"])} for sid, row in rows.items()} == {
         sid: {**row, "verified": sorted(row["verified"])} for sid, row in wanted.items()
     }
+
+
+def statements(store: Store) -> dict[tuple[int, int, str], float]:
+    """The open evidence: ends and kind, and the weight (of what is no score, one that always connects)."""
+    read = identity.open_evidence(store, 1, "person").to_pylist()
+    return {
+        (row["left_id"], row["right_id"], row["kind"]): row["weight"] if row["kind"] == "scored" else 99.0
+        for row in read
+    }
+
+
+def test_only_edges_are_followed_and_all_of_them(sqlite_store: Store) -> None:
+    world, rng = people(_COUNT, seed=6), random.Random(6)
+    land(sqlite_store, world)
+    resolve(sqlite_store)
+    for _ in range(3):
+        before, start = statements(sqlite_store), given(sqlite_store)
+        change(sqlite_store, world, rng, new=[])
+        changed = match_index.changed_parties(sqlite_store, 1, "person", sqlite_store.watermark("resolve", "person"))
+        with SetBased(start) as work:
+            outcome = _Increment(start, work).run(changed.to_numpy())
+        assert resolve(sqlite_store).details["incremental"]
+        after = statements(sqlite_store)
+
+        least = cluster.accepted_from(start.model.threshold) - 0.001
+        edges = {row[:2] for rows in (before, after) for row, weight in rows.items() if weight >= least}
+        differing = [row for row in before.keys() | after.keys() if before.get(row) != after.get(row)]
+        reached = {*outcome.rows, *outcome.gone} | {end for row in differing if row[:2] in edges for end in row[:2]}
+        while more := {end for pair in edges if reached & set(pair) for end in pair} - reached:
+            reached |= more
+        assert set(outcome.reached.tolist()) == reached
+
+
+def test_doubt_is_no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    constraints, model = SimpleNamespace(said=()), SimpleNamespace(threshold=5.0)
+    start: Any = SimpleNamespace(constraints=constraints, decided=set(), model=model)
+    work: Any = SimpleNamespace(dirty={1}, live={1}, gone=set())
+    part = _Increment(start, work)
+    monkeypatch.setattr(part, "_read_open", lambda _: [])
+    doubt, edge = (1, 2, "scored", None, "unsure", 4.0, 1), (1, 3, "scored", None, "positive", 9.0, 1)
+    link = (4, 5, "deterministic", "same_email", "positive", None, None)
+    assert part._closure([doubt, edge, link], set()) == {1, 3, 4, 5}
+    part.open = {7: doubt, 8: edge, 9: link}
+    assert part._closure([], {7, 8, 9}) == {1, 3, 4, 5}
+    assert part._closure([], {7}) == {1}

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipelines.resolve import index
 from pipelines.resolve.features import Feature
 from pipelines.resolve.index import IndexWriter, postings_of
+from pipelines.resolve.set_based import same_pairs
 from pipelines.store.match_blocks import Line, lines_of
 
 if TYPE_CHECKING:
@@ -100,3 +102,12 @@ def _records(written: _Written) -> list[Line]:
     rows = [row for part in written.parts for row in part.to_pylist()]
     assert len({row["block"] for row in rows}) == len(rows)  # no block comes in two ranges
     return sorted(line for row in rows for line in lines_of(row["lines"]))
+
+
+def test_few_postings_are_found_among_many_whatever_their_hashes() -> None:
+    hashes = np.random.default_rng(1).integers(0, 2**64 - 1, 50_000, dtype=np.uint64)
+    hashes[-3:] |= np.uint64(1 << 63)  # beyond what a signed number holds
+    records = np.arange(len(hashes))
+    leaving = np.append(hashes[-3:], hashes[-1]), np.append(records[-3:], 7)
+    with duckdb.connect() as con:
+        assert sorted(same_pairs(con, hashes, records, leaving).tolist()) == records[-3:].tolist()
