@@ -76,7 +76,8 @@ def demo_config(port: int = PORT) -> HubConfig:
 
 
 def _connection(row: Mapping[str, Any], folder: ConnectorFolder) -> ConnectionConfig:
-    streams = tuple(name for name, spec in folder.manifest.streams.items() if spec.default)
+    chosen = row.get("streams")
+    streams = tuple(n for n, spec in folder.manifest.streams.items() if (n in chosen if chosen else spec.default))
     return ConnectionConfig(
         name=row["name"],
         connector=folder,

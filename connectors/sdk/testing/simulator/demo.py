@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 
 def demo_connections(base_url: str, shapes: Mapping[str, Shape] | None = None) -> list[dict[str, Any]]:
-    """Return the connections of ``unisono.yaml`` that read a simulator at ``base_url``: one a shown vendor."""
+    """Return the connections of ``unisono.yaml`` that read a simulator at ``base_url``: one a shown vendor.
+
+    A shape whose ``demo`` names streams is read by those alone, any other by all that its connector reads by default.
+    """
     return [
         {
             "name": name,
             "connector": name,
             "base_url": f"{base_url}{shape.mount}",
             "config": dict(shape.demo["config"]),
+            **({"streams": list(shape.demo["streams"])} if "streams" in shape.demo else {}),
         }
         for name, shape in (shown_shapes() if shapes is None else shapes).items()
     ]
