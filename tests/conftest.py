@@ -30,6 +30,9 @@ os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("RUNTIME__DLTHUB_TELEMETRY", "false")
 
 
+_TOGETHER = ("spark", "demo")
+
+
 def pytest_configure() -> None:
     """Let interrupts through: a program started in the background inherits that they are ignored, and so do its children.
 
@@ -40,8 +43,10 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that need Spark first: xdist deals in batches, so one worker gets them all and starts one session."""
-    items.sort(key=lambda item: item.get_closest_marker("spark") is None)
+    """Put the tests that share a costly fixture first: xdist deals in batches, so one worker gets them all and makes it once."""
+    items.sort(
+        key=lambda item: next((n for n, name in enumerate(_TOGETHER) if item.get_closest_marker(name)), len(_TOGETHER))
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -23,6 +23,8 @@ import pytest
 from connectors.sdk.testing.simulator import World
 from pipelines import demo
 
+pytestmark = pytest.mark.demo
+
 ROOT = Path(__file__).parent.parent
 TIMEOUT_S = 240
 _STATES = ("prefer", "call", "quiet", "mails_a_week")
