@@ -26,7 +26,7 @@ _SLOW = {
     "PAGE-LOOP",
 }
 _QUICK = [mutant for mutant in MUTANTS if mutant.rule not in _SLOW]
-SAMPLE = random.Random(20261122).sample(_QUICK, 10)
+SAMPLE = random.Random(20261122).sample(_QUICK, 30)
 
 
 def test_there_are_forty_mutants_each_of_a_published_thread_and_a_known_rule():
@@ -41,14 +41,6 @@ def test_there_are_forty_mutants_each_of_a_published_thread_and_a_known_rule():
 
 @pytest.mark.parametrize("mutant", SAMPLE, ids=lambda mutant: mutant.name)
 def test_the_right_rule_notices(mutant):
-    assert judge(mutant, only=(mutant.rule,)).killed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "mutant", [mutant for mutant in MUTANTS if mutant not in SAMPLE], ids=lambda mutant: mutant.name
-)
-def test_the_right_rule_notices_every_one(mutant):
     assert judge(mutant, only=(mutant.rule,)).killed
 
 
