@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,15 +28,15 @@ from pipelines.store import Counts, golden_reads, tables
 from pipelines.store.arrow_out import BIG_RESULT
 from pipelines.store.golden_reads import Scope
 from pipelines.store.pins import open_pins, repinned
+from pipelines.writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from pipelines.context import StageContext
     from pipelines.golden.policy import Policy
-    from pipelines.store import Lease, Store, WriteTransaction
+    from pipelines.store import Lease, Store
     from pipelines.store.pins import Pin
 
 STAGE = "golden"
@@ -90,8 +90,9 @@ def _run(context: StageContext, policy: Policy, lease: Lease) -> StageReport:
         )
         pins = open_pins(store, Scope(tenant, entity), now)
     done, moved = _Done(), list[int]()
-    writer = _Writer(context, lease, policy)
-    with writer.at_once() if 0 < len(ids) <= FEW else nullcontext():
+    writing = Writing(context, lease)
+    writer = _Writer(writing, policy)
+    with writing.at_once() if 0 < len(ids) <= FEW else nullcontext():
         for made in _made_ahead(store, tenant, policy, ids, pins, everything=everything):
             done += _Done(read=made.read) + writer.write(made.golden, made.asked)
             moved += made.moved
@@ -137,7 +138,8 @@ def _made_ahead(
     making = _made(store, tenant, policy, ids, pins, everything=everything)
     if len(ids) <= FEW:
         with store.at_one_time():
-            yield from making
+            few = list(making)
+        yield from few
         return
     with ThreadPoolExecutor(max_workers=1) as maker:
         following = maker.submit(next, making, None)
@@ -192,21 +194,10 @@ def _reads(store: Store, whole: Scope, ids: pa.Array, *, everything: bool) -> It
 
 
 class _Writer:
-    """Writes golden rows under the stage's lease: in short transactions, or all at once where they are few."""
+    """Writes golden rows; each transaction stays short."""
 
-    def __init__(self, context: StageContext, lease: Lease, policy: Policy) -> None:
-        self._context, self._lease, self._policy = context, lease, policy
-        self._open: WriteTransaction | None = None
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Write all that follows in one transaction: for so few rows that it stays short."""
-        with self._writing() as tx:
-            self._open = tx
-            try:
-                yield
-            finally:
-                self._open = None
+    def __init__(self, writing: Writing, policy: Policy) -> None:
+        self._writing, self._policy = writing, policy
 
     def write(self, golden: pa.Table, asked: pa.Array) -> _Done:
         """Write golden rows and remove those of entities that have no member any more."""
@@ -229,13 +220,6 @@ class _Writer:
             tx.set_watermark(STAGE, entity, upto)
             tx.set_watermark(STAGE, f"{entity}/policy", fingerprint(self._policy))
             tx.set_watermark(STAGE, f"{entity}/asked", microseconds(now))
-
-    def _writing(self) -> AbstractContextManager[WriteTransaction]:
-        """Open a write transaction of the stage, or join the one that is open."""
-        if self._open is not None:
-            return nullcontext(self._open)
-        context = self._context
-        return context.store.write(self._lease, cause=context.cause, actor=context.actor)
 
 
 def _report(entity: str, entities: int, done: _Done, details: dict[str, Any]) -> StageReport:

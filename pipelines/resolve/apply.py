@@ -62,7 +62,7 @@ class _Writer:
         """Write everything and return the stage's report."""
         if len(outcome.reached) + outcome.buckets.num_rows > AT_ONCE:
             return self._write(outcome, crosswalk, upto)
-        with self._ledger.at_once():
+        with self._ledger.writing.at_once():
             return self._write(outcome, crosswalk, upto)
 
     def _write(self, outcome: Outcome, crosswalk: dict[int, int], upto: int) -> StageReport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
@@ -14,10 +13,10 @@ import pyarrow.compute as pc
 from pipelines.resolve import ids
 from pipelines.resolve.duck import connect
 from pipelines.store import identity, tables
+from pipelines.writing import Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Mapping
 
     from pipelines.context import StageContext
     from pipelines.resolve.engine import Resolution
@@ -41,9 +40,8 @@ class Ledger:
     """Writes one entity's resolution under the stage's lease."""
 
     def __init__(self, context: StageContext, entity: str, lease: Lease) -> None:
-        self._context, self._entity, self._lease = context, entity, lease
-        self._store, self._tenant = context.store, context.tenant_id
-        self._open: WriteTransaction | None = None
+        self._entity, self._store, self._tenant = entity, context.store, context.tenant_id
+        self.writing = Writing(context, lease)
 
     def write_evidence(self, resolution: Resolution, model_id: int) -> Written:
         """Append new evidence and close what no longer holds."""
@@ -99,22 +97,6 @@ class Ledger:
             with self.writing() as tx:
                 tx.delete(tables.identifier_stats, stale)
         return counts
-
-    def writing(self) -> AbstractContextManager[WriteTransaction]:
-        """Open a write transaction of the stage, or join the one that is open."""
-        if self._open is not None:
-            return nullcontext(self._open)
-        return self._store.write(self._lease, cause=self._context.cause, actor=self._context.actor)
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Write all that follows in one transaction: for so few rows that it stays short."""
-        with self.writing() as tx:
-            self._open = tx
-            try:
-                yield
-            finally:
-                self._open = None
 
     def _evidence_changes(self, found: pa.Table, model_id: int) -> tuple[pa.Table, pa.Array, int]:
         con = connect()

@@ -202,6 +202,8 @@ class Store:
     def at_one_time(self) -> Iterator[None]:
         """Let all that this thread reads meanwhile be of one moment; a transaction for each of many small reads costs most."""
         with self._reading() as connection:
+            if self.dialect == "postgresql" and not connection.in_transaction():
+                connection.execution_options(isolation_level="REPEATABLE READ")
             before = getattr(self._shared, "connection", None)
             self._shared.connection = connection
             try:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pytest
 
+from pipelines.resolve import engine, load_policy
 from pipelines.resolve.batches import in_batches
 from pipelines.resolve.duck import MEMORY_MB, budget_mb, connect
+from pipelines.resolve.match_view import match_table
 
 
 def test_a_million_records_get_the_budget_that_keeps_them_below_four_gigabytes():
@@ -29,6 +32,16 @@ def test_the_budget_is_set_on_the_connection():
         con.close()
 
     assert limit == "1.9 GiB"
+
+
+def test_resolve_asks_for_the_budget_of_its_records(monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+    monkeypatch.setattr(engine, "connect", lambda rows=0: (asked.append(rows), connect(rows))[1])
+    records = match_table("person", {"source_record_id": [1, 2, 3], "source_ref": ["a/1", "a/2", "a/3"]})
+
+    engine.resolve_table(records, "person", load_policy())
+
+    assert asked == [3]
 
 
 def test_rows_come_in_batches_for_every_thread():

@@ -54,9 +54,15 @@ def test_reads_of_one_moment_share_a_connection_and_each_forgets_its_ids(sqlite_
             found = sqlite_store.read_arrow(CHOSEN, {}, ids=pa.array([number]))
             assert found["source_key"].to_pylist() == [key]
         assert begun[0] == 1
-        intern(sqlite_store, "4")
-        assert sqlite_store.read_arrow(KEPT, {"after": 0}).num_rows == 3, "what was written meanwhile is not seen"
-    assert sqlite_store.read_arrow(KEPT, {"after": 0}).num_rows == 4
+
+
+def test_what_is_written_meanwhile_is_not_of_the_moment(store: Store) -> None:
+    intern(store, "1", "2", "3")
+    with store.at_one_time():
+        before = store.read_arrow(KEPT, {"after": 0}).num_rows
+        intern(store, "4")
+        assert (before, store.read_arrow(KEPT, {"after": 0}).num_rows) == (3, 3)
+    assert store.read_arrow(KEPT, {"after": 0}).num_rows == 4
 
 
 def test_ids_are_forgotten_between_reads_of_one_moment_on_postgresql_too(postgres_store: Store) -> None:
