@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -33,13 +33,21 @@ def main(connections: Sequence[str]) -> int:
         if connections:
             _ingest(connections, instance)
             return 0
-        names = [connection.name for connection in load_hub().connections]
-        mine, others = names[::2], names[1::2]
+        mine, others = halves({connection.name: len(connection.streams) for connection in load_hub().connections})
         second = subprocess.Popen([sys.executable, "-m", "dagster_project.run", *others]) if others else None  # noqa: S603
         _ingest(mine, instance)
         if second is not None:
             second.wait()
         return 0 if _run("master", instance).success else 1
+
+
+def halves(streams: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """Deal connections to two processes so that both have about as many streams; the first gets no fewer of them."""
+    hands: tuple[list[str], list[str]] = [], []
+    for name in sorted(streams, key=lambda name: (-streams[name], name)):
+        min(hands, key=lambda hand: sum(streams[one] for one in hand)).append(name)
+    first, second = sorted(hands, key=lambda hand: -sum(streams[one] for one in hand))
+    return first, second
 
 
 def _ingest(connections: Sequence[str], instance: dg.DagsterInstance) -> None:
