@@ -34,7 +34,7 @@ def run_group(command: Sequence[str], env: Mapping[str, str], *, grace: float = 
     Dagster's own processes stay when only the first of them is killed. All are interrupted as by Ctrl-C, and killed if
     some are still there after ``grace`` seconds, or at once at a second interrupt.
     """
-    process = subprocess.Popen(command, env=dict(env), start_new_session=True)  # noqa: S603  our own modules
+    process = _started(command, env)
     try:
         return process.wait()
     finally:
@@ -46,6 +46,19 @@ def run_group(command: Sequence[str], env: Mapping[str, str], *, grace: float = 
         finally:
             _signal(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _started(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a command that can be interrupted, even where this process cannot: in the background of a script."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        # A handler is not inherited by what is started; that a signal is ignored would be.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, env=dict(env), start_new_session=True)  # noqa: S603  our own modules
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _signal(group: int, number: int) -> None:

@@ -44,10 +44,15 @@ def _gone(pid: int) -> bool:
     )
 
 
-def _started(*, grace: float, deaf: bool) -> tuple[subprocess.Popen[str], int]:
+_IN_THE_BACKGROUND = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+"""What a script's ``&`` does: the command is started with SIGINT ignored."""
+
+
+def _started(*, grace: float, deaf: bool = False, background: bool = False) -> tuple[subprocess.Popen[str], int]:
     """Start a parent; return it and the process that its child started."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT, _CHILD, str(grace), *(["deaf"] if deaf else [])], cwd=_ROOT, text=True,
+        [*(_IN_THE_BACKGROUND if background else []),
+         sys.executable, "-c", _PARENT, _CHILD, str(grace), *(["deaf"] if deaf else [])], cwd=_ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(_ROOT)},
         start_new_session=True,
     )  # fmt: skip
@@ -71,6 +76,15 @@ def test_a_signal_to_the_first_process_alone_ends_all(number: signal.Signals, de
     parent, grandchild = _started(grace=1.0, deaf=deaf)
 
     parent.send_signal(number)
+
+    assert parent.wait(timeout=60) == 7
+    _assert_goes(grandchild)
+
+
+def test_what_was_started_in_the_background_of_a_script_hears_that_it_is_to_end() -> None:
+    parent, grandchild = _started(grace=600.0, background=True)
+
+    parent.send_signal(signal.SIGTERM)
 
     assert parent.wait(timeout=60) == 7
     _assert_goes(grandchild)
