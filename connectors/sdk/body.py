@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from connectors.sdk.envelopes import Envelopes, Members, Raw
 from connectors.sdk.paths import Every, Path, Step, Where, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY: Final = msgspec.json.Decoder()
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
 _SPACE: Final = b" \t\r\n"
+_Held = Raw | list[Raw]  # what is at a path: its bytes, or, of a list that was cut already, its elements
 _REFUSED: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-
-Raw = bytes | msgspec.Raw
 
 
 class Malformed(ValueError):
@@ -46,10 +46,10 @@ MISSING: Final = _Missing()
 class Body:
     """One JSON document; ``get`` and ``cut`` walk it without parsing what lies beside the path."""
 
-    def __init__(self, content: Raw) -> None:
-        """Keep ``content``; it is scanned on first use."""
-        self._content = content
-        self._members: dict[str, Raw] | None = None
+    def __init__(self, content: Raw, envelopes: Envelopes | None = None) -> None:
+        """Keep ``content``; it is scanned on first use, at once if it is as the answers of ``envelopes`` were before."""
+        self._content, self._envelopes = content, envelopes
+        self._members: Members | None = None
 
     def check(self) -> Body:
         """Raise Malformed unless the content is one whole JSON object or list."""
@@ -70,7 +70,7 @@ class Body:
     def raw(self, path: Path) -> bytes | None:
         """Return the bytes of the object at ``path``, None when there is none."""
         found = next(self._walk(path), None)
-        return bytes(found) if found is not None and _lead(found) == b"{" else None
+        return None if found is None or isinstance(found, list) or _lead(found) != b"{" else bytes(found)
 
     def cut(self, path: Path) -> list[Raw] | _Missing | None:
         """Return each element's own bytes of the list at ``path``.
@@ -88,12 +88,22 @@ class Body:
             raise Malformed("not a list of records")
         return [element for one in lists for element in _elements(one)]
 
-    def _top(self) -> dict[str, Raw]:
+    def _top(self) -> Members:
         if self._members is None:
-            self._members = _object(self._content)
+            self._members = self._met()
         return self._members
 
-    def _walk(self, path: Path) -> Iterator[Raw]:
+    def _met(self) -> Members:
+        """Return the members as the envelopes know them, or let those learn from this answer."""
+        if self._envelopes is None:
+            return {**_object(self._content)}
+        known = self._envelopes.read(self._content)
+        if known is None:
+            known = {**_object(self._content)}
+            self._envelopes.learn({name: _lead(value) == b"[" for name, value in known.items()})
+        return known
+
+    def _walk(self, path: Path) -> Iterator[_Held]:
         if path and isinstance(path[0], str):
             if _lead(self._content) == b"{" and path[0] in self._top():
                 yield from _walk(self._top()[path[0]], path[1:])
@@ -101,7 +111,7 @@ class Body:
             yield from _walk(self._content, path)
 
 
-def _walk(raw: Raw, path: Path) -> Iterator[Raw]:
+def _walk(raw: _Held, path: Path) -> Iterator[_Held]:
     if not path:
         yield raw
         return
@@ -109,10 +119,10 @@ def _walk(raw: Raw, path: Path) -> Iterator[Raw]:
         yield from _walk(inner, path[1:])
 
 
-def _take(raw: Raw, step: Step) -> list[Raw]:
+def _take(raw: _Held, step: Step) -> Sequence[_Held]:
     lead = _lead(raw)
     if isinstance(step, str):
-        members = _object(raw) if lead == b"{" else {}
+        members = _object(raw) if lead == b"{" and not isinstance(raw, list) else {}
         return [members[step]] if step in members else []
     if lead != b"[":
         return []
@@ -124,8 +134,10 @@ def _take(raw: Raw, step: Step) -> list[Raw]:
     return elements
 
 
-def _lead(raw: Raw) -> bytes:
+def _lead(raw: _Held) -> bytes:
     """Return the first byte that is not white space."""
+    if isinstance(raw, list):
+        return b"["
     return bytes(memoryview(raw)[:32]).lstrip(_SPACE)[:1] or bytes(raw).lstrip(_SPACE)[:1]
 
 
@@ -136,14 +148,18 @@ def _object(raw: Raw) -> dict[str, Raw]:
         return {_name(key): value for key, value in _pairs(bytes(raw))}
 
 
-def _elements(raw: Raw) -> list[Raw]:
+def _elements(raw: _Held) -> list[Raw]:
+    if isinstance(raw, list):
+        return raw
     try:
         return list(_LIST.decode(raw))
     except _REFUSED:
         return [element for _, element in _pairs(bytes(raw))]
 
 
-def _parsed(raw: Raw) -> Any:
+def _parsed(raw: _Held) -> Any:
+    if isinstance(raw, list):
+        return list(map(_parsed, raw))
     try:
         return _ANY.decode(raw)
     except _REFUSED:

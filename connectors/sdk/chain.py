@@ -13,9 +13,10 @@ import msgspec
 
 from connectors.sdk import incremental, paging, paths, seams, templates
 from connectors.sdk import progress as windows
-from connectors.sdk.body import MISSING, Body, Malformed, Raw
+from connectors.sdk.body import MISSING, Body, Malformed
 from connectors.sdk.changed import changed
 from connectors.sdk.circle import Rounds
+from connectors.sdk.envelopes import Raw
 from connectors.sdk.errors import FixConnector, StopStream
 from connectors.sdk.http import Reply
 from connectors.sdk.paging import Answer, Position

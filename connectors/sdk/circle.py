@@ -12,7 +12,7 @@ from connectors.sdk import paging
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from connectors.sdk.body import Raw
+    from connectors.sdk.envelopes import Raw
     from connectors.sdk.progress import Progress
 
 _VISITS: Final = 3

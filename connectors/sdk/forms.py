@@ -25,7 +25,7 @@ _WORTH: Final = (
 _LEARNINGS: Final = 8  # a stream whose members are ever new ones has no form
 _MEMBERS: Final = 300
 _LEVELS: Final = 6
-_UNWRITABLE: Final = frozenset('"\\') | {chr(code) for code in range(32)}  # msgspec takes no such names
+UNWRITABLE: Final = frozenset('"\\') | {chr(code) for code in range(32)}  # msgspec takes no such names
 _Members = dict[str, "_Members | None"]  # of members that are objects, theirs; None is what is taken as it comes
 
 
@@ -142,7 +142,7 @@ def _meet(known: _Members, document: dict[str, Any], apart: Collection[Any] = ()
 
 def _object(members: _Members) -> type[msgspec.Struct] | None:
     """Return the type of objects that have these members, written in canonical order; None where there can be none."""
-    if len(members) > _MEMBERS or any(not _UNWRITABLE.isdisjoint(name) for name in members):
+    if len(members) > _MEMBERS or any(not UNWRITABLE.isdisjoint(name) for name in members):
         return None
     fields: list[tuple[str, Any, Any]] = []
     for number, name in enumerate(sorted(members)):

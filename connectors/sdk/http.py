@@ -20,6 +20,7 @@ import httpx
 import msgspec
 
 from connectors.sdk.body import Body, Malformed
+from connectors.sdk.envelopes import Envelopes
 from connectors.sdk.errors import FixConfig, FixConnector, StopStream
 from connectors.sdk.guard import ForbiddenAddress, Guard
 from connectors.sdk.retry import Transient, is_transient, retry_after
@@ -136,7 +137,7 @@ class Wire:
         self._origins = frozenset(origin(one) for one in origins)
         self._heads: dict[tuple[Any, ...], httpx.Headers] = {}
         self._direct = client if isinstance(client, DirectClient) else None
-        self._writer = Writer()
+        self._writer, self._envelopes = Writer(), Envelopes()
 
     async def send(self, request: Request, credentials: Credentials = NOBODY) -> Reply:
         """Send one request and return its answer, whatever its status; follow redirects inside the origins."""
@@ -297,7 +298,7 @@ class Wire:
         """Return the JSON of a good answer; raise Transient for what is none, such as an HTML page with status 200."""
         content = reply.content.removeprefix(b"\xef\xbb\xbf")
         try:
-            return Body(content).check()
+            return Body(content, self._envelopes).check()
         except Malformed as why:
             kind = reply.headers.get("content-type", "no content type")
             what = f"status {reply.status} but not JSON ({kind}; {why}): {self.snippet(reply)[:80]}"

@@ -24,6 +24,7 @@ Position = Mapping[str, Any]
 # In a position: the page before was short, so that the vendor may well refuse this one as past the end.
 PROBE: Final = "probe"
 Params = tuple[tuple[str, str], ...]
+_SORTED: Final = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True)
@@ -175,4 +176,4 @@ def number(value: Any) -> int | None:
 
 def marker(position: Position | None) -> str:
     """Return one text per distinct position."""
-    return json.dumps(position, sort_keys=True)
+    return _SORTED(position)

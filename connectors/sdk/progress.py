@@ -7,7 +7,7 @@ the cap there is read by key, or else named as a gap.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk import incremental
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from connectors.sdk.specs import IncrementalSpec
 
 _KEPT = 3
+_PLAIN = ("key", "size", "gaps", "doubts", "prints", "proof")  # stored as they are, unless there is nothing
+_UNJOINED = Seam()
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,30 @@ class Progress:
     queries: int = 1
     again: int = 0
     prints: tuple[str, ...] = ()
-    seam: Seam = field(default_factory=Seam)
+    seam: Seam = _UNJOINED
     proof: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the progress as a small JSON object; what is as at the start is left out."""
-        cursors = (("began", self.began), ("since", self.since), ("high", self.high), ("until", self.until))
-        texts = {name: None if value is None else incremental.text(value) for name, value in cursors}
-        stored = {"kind": self.kind.value, "anchored": self.anchored, "seen": self.seen, "at": self.at, **texts}
-        more = {
-            "later": [incremental.text(end) for end in self.later], "key": self.key, "size": self.size,
-            "gaps": list(self.gaps), "doubts": list(self.doubts), "queries": self.queries if self.queries > 1 else None,
-            "again": self.again or None, "prints": list(self.prints), "seam": self.seam.to_json(), "proof": self.proof,
+        stored: dict[str, Any] = {
+            "kind": self.kind.value, "anchored": self.anchored, "seen": self.seen, "at": self.at,
+            "began": incremental.text(self.began), "since": _text(self.since), "high": _text(self.high),
+            "until": _text(self.until),
         }  # fmt: skip
-        return {**stored, **{name: value for name, value in more.items() if value not in (None, [], {})}}
+        if self.later:
+            stored["later"] = [incremental.text(end) for end in self.later]
+        for name in _PLAIN:
+            value = getattr(self, name)
+            if value is not None and value != ():
+                stored[name] = list(value) if type(value) is tuple else value
+        if self.queries > 1:
+            stored["queries"] = self.queries
+        if self.again:
+            stored["again"] = self.again
+        seam = self.seam.to_json() if self.seam is not _UNJOINED else None
+        if seam:
+            stored["seam"] = seam
+        return stored
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Progress:
@@ -176,7 +188,7 @@ def _gap(spec: IncrementalSpec, progress: Progress, mark: Cursor | None) -> tupl
 def _query(progress: Progress, **where: Any) -> Progress:
     """Return the progress at the first page of another query; what it has met stays."""
     fresh = {"key": None, **where}
-    counts: dict[str, Any] = {"seen": 0, "again": 0, "seam": Seam(), "queries": progress.queries + 1}
+    counts: dict[str, Any] = {"seen": 0, "again": 0, "seam": _UNJOINED, "queries": progress.queries + 1}
     return replace(progress, at=None, size=None, **counts, **fresh)
 
 
@@ -188,6 +200,10 @@ def _reach(spec: IncrementalSpec, since: Cursor, last: Cursor) -> Cursor:
         return last
     reach: Cursor = since + spec.window  # type: ignore[operator]
     return reach if _before(reach, last) else last
+
+
+def _text(cursor: Cursor | None) -> str | None:
+    return None if cursor is None else incremental.text(cursor)
 
 
 def _before(one: Cursor, other: Cursor) -> bool:

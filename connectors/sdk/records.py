@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from connectors.sdk import canonical, incremental, instants, paths
 from connectors.sdk.alike import Alike, chunks
@@ -18,7 +18,7 @@ from connectors.sdk.protocols import Problem, Records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from connectors.sdk.body import Raw
+    from connectors.sdk.envelopes import Raw
     from connectors.sdk.instants import Cursor
     from connectors.sdk.paths import Path
     from connectors.sdk.specs import DeletedSpec, StreamSpec
@@ -100,7 +100,7 @@ class RecordReader:
         records = self._alike.read(payloads, parent) if self._alike is not None else None
         if records is None:
             return None
-        return Cut(records, None if self._cursor is None else max(filter(None, records.times)))
+        return Cut(records, None if self._cursor is None else max(cast("list[datetime]", records.times)))
 
     def _one_by_one(self, payloads: list[bytes], parent: bytes | None) -> Cut:
         rows: list[_Row] = []

@@ -19,7 +19,7 @@ from connectors.sdk.paging import PROBE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from connectors.sdk.body import Raw
+    from connectors.sdk.envelopes import Raw
     from connectors.sdk.paging import Answer, Paginator, Position
     from connectors.sdk.progress import Progress
     from connectors.sdk.records import RecordReader

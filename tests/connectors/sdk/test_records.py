@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.sdk.body import MISSING, Body, Malformed, Raw
+from connectors.sdk.body import MISSING, Body, Malformed
+from connectors.sdk.envelopes import Raw
 from connectors.sdk.paths import parse
 from connectors.sdk.records import RecordReader, canonical_hash
 
