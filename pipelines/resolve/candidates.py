@@ -14,7 +14,7 @@ from pipelines.resolve.index import held_values
 from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from pipelines.resolve.normal_form import NormalForm
     from pipelines.resolve.rules import LinkRule, Policy
@@ -82,6 +82,22 @@ def names_of(row: Mapping[str, Any]) -> Names:
     return org[:4] if org is not None else None, row.get("org_words"), given[:BEGINNING] if given is not None else None
 
 
+def is_one_name(names: Collection[Names]) -> bool:
+    """Tell whether all these may be one name: one whole name, and beside it only halves of it.
+
+    The coarse form of a given name alone is a letter, that of a family name two.
+    """
+    halves = {coarse for coarse, whole, _ in names if coarse is not None and whole is None}
+    wholes = {coarse for coarse, whole, _ in names if coarse is not None and whole is not None}
+    if len(halves | wholes) <= 1:
+        return True
+    return len(wholes) == 1 and all(_is_half(half, key) for key in wholes for half in halves)
+
+
+def _is_half(half: str, key: str) -> bool:
+    return half == key or (key.startswith(half) if len(half) == 1 else key.endswith(half))
+
+
 def _sorted_words(text: str) -> str:
     return " ".join(sorted(set(text.split(" ")), key=str.encode))
 
@@ -97,14 +113,29 @@ def rule_between(
     found: dict[int, tuple[int, str]] = {}
     for value, sids in zip(values, holding, strict=True):
         holders = {sid: known[sid] for sid in sids if sid in known}
-        stub = value.names <= 1 and any(holder.row["is_stub"] for holder in holders.values())
+        star = _star(me, value, holders, whole=len(holders) == len(sids))
         for rule in policy.rules:
             if rule.kind == value.kind and getattr(value, counted(rule.kind)) <= rule.limit:
                 for sid, holder in holders.items():
-                    if _links(rule, me, value, holder, stub=stub):
+                    if _links(rule, me, value, holder, stub=sid in star):
                         claim = (rule.priority, rule.name)
                         found[sid] = min(found.get(sid, claim), claim)
     return {sid: name for sid, (_, name) in found.items()}
+
+
+def _star(me: Mapping[str, Any], value: Value, holders: Mapping[int, Holder], *, whole: bool) -> Collection[int]:
+    """Return the holders that a stub among them joins with the record: all of one name, or those that are no half of it.
+
+    ``whole`` says that these are all the holders there are.
+    """
+    stubs = {sid for sid, holder in holders.items() if holder.row["is_stub"]}
+    if not stubs or value.names <= 1:
+        return holders if stubs else ()
+    names = {sid: names_of(holder.row) for sid, holder in holders.items()}
+    mine = names_of(me)
+    if mine[1] is None or not whole or not is_one_name([mine, *names.values()]):
+        return ()
+    return {sid for sid in holders if sid in stubs or names[sid][1] is not None}
 
 
 def _links(rule: LinkRule, me: Mapping[str, Any], value: Value, holder: Holder, *, stub: bool) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import deterministic, index
+from pipelines.resolve.candidates import is_one_name, names_of
 from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
@@ -22,7 +23,7 @@ from pipelines.resolve.shared import coarse_name, full_name_key
 from pipelines.store import match_index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import duckdb
 
@@ -38,11 +39,15 @@ Value = tuple[str, str]
 
 @dataclass(frozen=True)
 class Holders:
-    """How many records hold a value, under how many names; whole names (spellings) are what a phone is counted by."""
+    """How many records hold a value, under how many names; whole names (spellings) are what a phone is counted by.
+
+    ``one``: the names may be one, halves of it beside the whole; said of values that a stub holds.
+    """
 
     records: int
     names: int
     spellings: int
+    one: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ def _from_index(
         held[line.record] = {(kind, value): sure for kind, value, sure in index.held_values(line.held)}
     values = sorted({value for each in held.values() for value in each})
     who = _holders(store, tenant_id, entity, state, values)
-    return Compared(rows, held, _with_names(store, tenant_id, entity, form, who))
+    of_stubs = {value for record, row in rows.items() if row["is_stub"] for value in held[record]}
+    return Compared(rows, held, _with_names(store, tenant_id, entity, form, who, of_stubs))
 
 
 def _holders(
@@ -97,7 +103,12 @@ def _holders(
 
 
 def _with_names(
-    store: Store, tenant_id: int, entity: str, form: NormalForm, who: Mapping[Value, list[int]]
+    store: Store,
+    tenant_id: int,
+    entity: str,
+    form: NormalForm,
+    who: Mapping[Value, list[int]],
+    of_stubs: Collection[Value],
 ) -> dict[Value, Holders]:
     """Count names: the store keeps the numbers of values with several; of the others the few holders are read."""
     named = {
@@ -107,20 +118,28 @@ def _with_names(
     kept = {named[row["system"], row["value_hash"]]: row
             for row in match_index.known_stats(store, tenant_id, entity, asked).to_pylist()}  # fmt: skip
     few = sorted(
-        {record for value, records in who.items() if value not in kept and len(records) > 1 for record in records}
+        {
+            record
+            for value, records in who.items()
+            if value in of_stubs or (value not in kept and len(records) > 1)
+            for record in records
+        }
     )
     rows = {line.record: form.row(line) for line in match_index.rows(store, tenant_id, entity, few)}
     return {
-        value: Holders(len(records), kept[value]["names"] or 1, kept[value]["spellings"] or 1)
+        value: Holders(
+            len(records), kept[value]["names"] or 1, kept[value]["spellings"] or 1,
+            one=value in of_stubs and is_one_name([names_of(rows[record]) for record in records if record in rows]),
+        )
         if value in kept
         else _names_among([rows[record] for record in records if record in rows], len(records))
         for value, records in who.items()
-    }
+    }  # fmt: skip
 
 
 def _names_among(rows: Sequence[Row], records: int) -> Holders:
     names, spellings = ({key(row) for row in rows} - {None} for key in (coarse_name, full_name_key))
-    return Holders(records, len(names) or 1, len(spellings) or 1)
+    return Holders(records, len(names) or 1, len(spellings) or 1, one=is_one_name(list(map(names_of, rows))))
 
 
 _ASKED = pa.schema([("system", pa.string()), ("value_hash", pa.string())])
@@ -150,8 +169,9 @@ def _from_everything(
         """SELECT sid, kind, value, verified, holders, names, spellings FROM held JOIN wanted USING (rid)
         LEFT JOIN identifier_stats USING (kind, value)"""
     ).fetchall()
+    ones = set(con.execute(deterministic.one_names_sql()).fetchall())
     holders = dict[Value, Holders]()
     for sid, kind, value, verified, count, names, spellings in counted:
         held[sid][kind, value] = verified
-        holders[kind, value] = Holders(count or 1, names or 1, spellings or 1)
+        holders[kind, value] = Holders(count or 1, names or 1, spellings or 1, one=(kind, value) in ones)
     return Compared({row.pop("sid"): row for row in rows}, held, holders)

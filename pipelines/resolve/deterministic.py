@@ -132,11 +132,14 @@ def _link_sql(rule: LinkRule) -> str:
             SELECT rid, value, verified, name_key, full_key, norm.is_stub, names
             FROM held JOIN identifier_stats USING (kind, value) JOIN person_key USING (rid) JOIN norm USING (rid)
             WHERE kind = '{rule.kind}' AND {count} <= {rule.limit}
-        ), star AS (
+        ), one AS ({one_names_sql(rule.kind)}), star AS (
             SELECT *, min(rid) OVER (PARTITION BY value{group}) AS centre FROM v WHERE {_eligible(rule)}
             UNION ALL
             SELECT *, min(rid) OVER (PARTITION BY value) AS centre FROM v WHERE names <= 1
             QUALIFY bool_or(is_stub) OVER (PARTITION BY value)
+            UNION ALL
+            SELECT v.*, min(rid) OVER (PARTITION BY value) AS centre FROM v SEMI JOIN one USING (value)
+            WHERE is_stub OR full_key IS NOT NULL
         ), keyed AS MATERIALIZED (
             SELECT s.*, norm.employee FROM star s JOIN norm USING (rid) WHERE centre IS NOT NULL
         ), edge AS MATERIALIZED (
@@ -145,6 +148,20 @@ def _link_sql(rule: LinkRule) -> str:
             ON c.rid = s.centre AND s.centre < s.rid
         )
         SELECT l, r, '{rule.name}', {rule.priority} FROM edge WHERE agree {across}"""
+
+
+def one_names_sql(kind: str | None = None) -> str:
+    """Select the values of stubs (kind, value) that one whole name holds, and beside it halves of it: ``is_one_name``."""
+    of_kind = "" if kind is None else f"AND kind = '{kind}'"
+    return f"""
+        SELECT kind, value FROM (
+            SELECT kind, value, is_stub, name_key, full_key IS NOT NULL AS is_whole,
+            min(CASE WHEN full_key IS NOT NULL THEN name_key END) OVER (PARTITION BY kind, value) AS whole
+            FROM held JOIN identifier_stats USING (kind, value) JOIN person_key USING (rid) JOIN norm USING (rid)
+            WHERE names > 1 {of_kind}
+        ) WHERE whole IS NOT NULL GROUP BY kind, value
+        HAVING bool_or(is_stub) AND NOT bool_or(name_key IS NOT NULL AND name_key != whole AND (is_whole
+            OR CASE WHEN length(name_key) = 1 THEN left(whole, 1) ELSE right(whole, length(name_key)) END != name_key))"""
 
 
 def _eligible(rule: LinkRule) -> str:

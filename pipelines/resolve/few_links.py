@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.resolve.candidates import COMPATIBLE, Names, differ, names_of
+from pipelines.resolve.candidates import COMPATIBLE, Names, differ, is_one_name, names_of
 from pipelines.resolve.deterministic import counted, stays_in_role
 from pipelines.resolve.similarity import jaro_winkler
 
@@ -82,8 +82,11 @@ def _star_edges(
         elif party.held[value] or not rule.verified:
             groups.setdefault(None, []).append(sid)
     stars = list(groups.values())
-    if count.names <= 1 and any(parties[sid].is_stub for sid in holders):
+    stubs = {sid for sid in holders if parties[sid].is_stub}
+    if stubs and count.names <= 1:
         stars.append(list(holders))
+    elif stubs and is_one_name([parties[sid].names for sid in holders]):
+        stars.append([sid for sid in holders if sid in stubs or parties[sid].names[1] is not None])
     for centre, *others in stars:
         yield from ((centre, other) for other in others if _agree(rule, parties[centre], parties[other]))
 

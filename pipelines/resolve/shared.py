@@ -61,8 +61,7 @@ def _against(rule: LinkRule, value: Value, facts: Compared, left: int, right: in
     if count > rule.limit:
         yield f"{count} {counted(rule.kind)} share the value, the limit is {rule.limit}"
     rows = facts.rows[left], facts.rows[right]
-    by_value = facts.holders[value].names <= 1 and (rows[0]["is_stub"] or rows[1]["is_stub"])
-    if by_value:
+    if _is_by_value(facts.holders[value], rows):
         return  # a stub has nothing but its value: one name behind it is enough
     if rule.verified:
         sides = [side for side, record in (("left", left), ("right", right)) if not facts.held[record][value]]
@@ -76,6 +75,14 @@ def _against(rule: LinkRule, value: Value, facts: Compared, left: int, right: in
     across = rule.kind == "identifier" or (rule.kind == "email" and rule.verified)
     if not across and rows[0]["employee"] != rows[1]["employee"]:
         yield "one is an employee, the other is not"
+
+
+def _is_by_value(holders: Holders, rows: tuple[Row, Row]) -> bool:
+    """Return whether a stub is one of the two, and one name behind the value; a half of that name is nobody's for sure."""
+    if not (rows[0]["is_stub"] or rows[1]["is_stub"]):
+        return False
+    whole = all(row["is_stub"] or full_name_key(row) is not None for row in rows)
+    return holders.names <= 1 or (holders.one and whole)
 
 
 def _count(rule: LinkRule, holders: Holders) -> int:

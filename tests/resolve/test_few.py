@@ -19,7 +19,7 @@ from pipelines.resolve.rules import load_policy
 from pipelines.resolve.set_based import SetBased
 from pipelines.store import Store, decisions, identity, match_index
 from tests.resolve.test_incremental import change, stored, wrote
-from tests.resolve.world import forget, land, people, resolve
+from tests.resolve.world import forget, land, people, resolve, with_stubs
 
 pytestmark = pytest.mark.slow  # each goes through whole stages
 
@@ -74,9 +74,11 @@ def both(store: Store) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         return None, many
 
 
-@pytest.mark.parametrize(("largest_block", "seed", "worth_all"), [(60, 3, 0), (4, 4, 8)])
+@pytest.mark.parametrize(
+    ("largest_block", "seed", "worth_all", "stubs"), [(60, 3, 0, False), (4, 4, 8, False), (60, 5, 8, True)]
+)
 def test_both_ways_come_to_the_same_whatever_changes(
-    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, largest_block: int, seed: int, worth_all: int
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, largest_block: int, seed: int, worth_all: int, stubs: bool
 ) -> None:
     monkeypatch.setattr(blocking, "LARGEST_BLOCK", largest_block)
     monkeypatch.setattr(neighbours, "_WORTH_ALL", worth_all)
@@ -84,11 +86,13 @@ def test_both_ways_come_to_the_same_whatever_changes(
     monkeypatch.setattr(match_index, "_AT_ONCE", 3 if worth_all else 500)
     for module, limit in ((few, "MOST_HOLDERS"), (few, "MOST_PAIRS"), (few_records, "MOST_REACHED")):
         monkeypatch.setattr(module, limit, 100_000)
-    world, rng = people(_COUNT, seed=seed), random.Random(seed)
-    land(sqlite_store, world[:_FIRST])
+    world, first, rng = people(_COUNT, seed=seed), _FIRST, random.Random(seed)
+    if stubs:
+        world, first = with_stubs(people(_COUNT + 80, seed=seed)), _FIRST + 80
+    land(sqlite_store, world[:first])
     resolve(sqlite_store)
-    for at in range(_FIRST, _COUNT, 20):
-        change(sqlite_store, world[:_FIRST], rng, new=world[at : at + 20])
+    for at in range(first, len(world), 20):
+        change(sqlite_store, world[:first], rng, new=world[at : at + 20])
         one, other = both(sqlite_store)
         assert one == other
         assert resolve(sqlite_store).details["incremental"]

@@ -16,10 +16,10 @@ from pipelines.resolve.pair import explain_pair
 from pipelines.resolve.rules import load_policy
 from pipelines.resolve.waterfall import rounded, waterfall
 from pipelines.store import Store, identity, tables
-from tests.resolve.world import NOW, land, people, resolve
+from tests.resolve.world import NOW, land, people, resolve, with_stubs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.slow  # each goes through whole stages
 
@@ -130,6 +130,52 @@ def test_every_two_records_of_a_person_are_explained_by_a_link_or_a_way(indexed:
             assert {step["left"] for step in told["path"]} | {step["right"] for step in told["path"]} >= {
                 told["left"]["source_ref"], told["right"]["source_ref"],
             }  # fmt: skip
+
+
+def test_nothing_is_said_against_a_stub_s_pair_where_a_rule_links_it_and_only_there(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land(sqlite_store, with_stubs(people(560)))
+    resolve(sqlite_store)
+    linked = {
+        (row.left_id, row.right_id) for row in ledger(sqlite_store, "deterministic") if row.judgement == "positive"
+    }
+    root = _components(linked)
+    mails = sqlite_store.read(select(T["contact_point"].c.value_norm, T["contact_point"].c.source_record_id,
+                                     tables.source_record.c.is_stub).join_from(
+        T["contact_point"], tables.source_record,
+        T["contact_point"].c.source_record_id == tables.source_record.c.source_record_id,
+    ).where(T["contact_point"].c.kind == "email"))  # fmt: skip
+    pairs = [
+        (stub[1], other[1])
+        for stub in mails for other in mails
+        if stub[2] and not other[2] and stub[0] == other[0]
+    ][:60]  # fmt: skip
+
+    told = [explain_pair(sqlite_store, str(stub), str(other)) for stub, other in pairs]
+    monkeypatch.setattr("pipelines.resolve.compared.match_index.state", lambda *_: None)
+    whole = [explain_pair(sqlite_store, str(stub), str(other)) for stub, other in pairs]
+
+    free = [any(each["against"] == [] for each in one["shared"]) for one in told]
+    direct = [(min(pair), max(pair)) in linked for pair in pairs]
+    assert all(root(stub) == root(other) for (stub, other), one in zip(pairs, free, strict=True) if one)
+    assert all(one for one, link in zip(free, direct, strict=True) if link)
+    assert sum(direct) > 5
+    assert not all(free)
+    assert whole == told
+
+
+def _components(edges: set[tuple[int, int]]) -> Callable[[int], int]:
+    above: dict[int, int] = {}
+
+    def root(record: int) -> int:
+        while (parent := above.get(record, record)) != record:
+            record = parent
+        return record
+
+    for left, right in edges:
+        above[root(left)] = root(right)
+    return root
 
 
 def test_the_built_in_weights_sum_too(sqlite_store: Store) -> None:

@@ -119,6 +119,26 @@ def test_stub_joins_nobody_when_two_people_hold_its_value() -> None:
     assert together({**ADA, **mail}, {**BOB, **mail}, {"is_stub": True, **mail}) == set()
 
 
+def test_stub_joins_the_one_whole_name_behind_its_value_whatever_halves_of_it_are_there() -> None:
+    mail = {"emails": "lab@engines.example"}
+    half = {"given_name": "Ada"}, {"family_name": "Lovelace"}
+
+    resolution = resolve(table({**ADA, **mail}, {**half[0], **mail}, {**half[1], **mail}, {"is_stub": True, **mail}))
+    links = [row for row in resolution.evidence.to_pylist() if row["kind"] == "deterministic"]
+
+    assert any({"r0", "r3"} <= group for group in groups(resolution))
+    assert [(row["left_id"], row["right_id"]) for row in links] == [(0, 3)], "halves are nobody's for sure"
+
+
+@pytest.mark.parametrize(
+    "other", [{"given_name": "Bob"}, {"family_name": "Marley"}, {"given_name": "Ada", "family_name": "Byron"}]
+)
+def test_stub_joins_nobody_when_another_name_may_be_behind_its_value(other: dict[str, str]) -> None:
+    mail = {"emails": "lab@engines.example"}
+
+    assert not any("r2" in group for group in together({**ADA, **mail}, {**other, **mail}, {"is_stub": True, **mail}))
+
+
 def test_invalid_policy_names_the_place(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text("version: 1\nrules: [{name: x, kind: fax, priority: 1, limit: 1, names: any}]\n")

@@ -72,6 +72,22 @@ def people(count: int, seed: int = 7) -> list[dict[str, Any]]:
     return [_record(rng, rng.choice(known), str(number)) for number in range(count)]
 
 
+def with_stubs(people: Iterable[dict[str, Any]], seed: int = 7) -> list[dict[str, Any]]:
+    """Return the people, some with half a name, some only an address by which somebody was named."""
+    rng, listed = random.Random(seed), list(people)
+    mails = [person["email"] for person in listed if person["email"]]
+    changed = []
+    for person in listed:
+        chance = rng.random()
+        if chance < 0.15:
+            changed.append({"key": person["key"], "email": rng.choice(mails), "stub": True})
+        elif chance < 0.4:
+            changed.append({**person, rng.choice(("given_name", "family_name")): None})
+        else:
+            changed.append(person)
+    return changed
+
+
 def _person(rng: random.Random, number: int) -> dict[str, Any]:
     given, family = rng.choice(_GIVEN), rng.choice(_FAMILY) + rng.choice(["", "s", "en", "i", "berg"])
     mail = f"{given}.{family}{number % 97}@mail{number % 5}.example"
@@ -105,12 +121,16 @@ def land(store: Store, people: Iterable[dict[str, Any]]) -> None:
     with store.acquire("ingest/test") as lease, store.write(lease, cause="test") as tx:
         n = len(listed)
         refs = {"connection_id": ["crm"] * n, "object": ["contact"] * n, "source_key": [p["key"] for p in listed]}
-        known = tx.intern(pa.table({**refs, "entity": ["person"] * n, "is_stub": [False] * n}))
+        known = tx.intern(
+            pa.table({**refs, "entity": ["person"] * n, "is_stub": [p.get("stub", False) for p in listed]})
+        )
         number = dict(zip(known["source_key"].to_pylist(), known["source_record_id"].to_pylist(), strict=True))
         ids = [number[p["key"]] for p in listed]
         parents = pa.table({"source_record_id": pa.array(ids, pa.int64())})
-        names = {name: [p.get(name) for p in listed] for name in ("given_name", "family_name", "birth_date")}
-        tx.replace_set(T["person"], parents, _table({"source_record_id": ids, "row_key": [""] * n, **names}))
+        named = [(sid, p) for sid, p in zip(ids, listed, strict=True) if not p.get("stub")]
+        names = {name: [p.get(name) for _, p in named] for name in ("given_name", "family_name", "birth_date")}
+        keys = {"source_record_id": [sid for sid, _ in named], "row_key": [""] * len(named)}
+        tx.replace_set(T["person"], parents, _table({**keys, **names}))
         tx.replace_set(T["contact_point"], parents, _points(listed, ids))
         tx.replace_set(T["party_identifier"], parents, _identifiers(listed, ids))
 
