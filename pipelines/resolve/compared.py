@@ -19,7 +19,6 @@ from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.normal_form import NormalForm, value_hash
 from pipelines.resolve.read_store import read_match_table
-from pipelines.resolve.shared import coarse_name, full_name_key
 from pipelines.store import match_index
 
 if TYPE_CHECKING:
@@ -138,8 +137,9 @@ def _with_names(
 
 
 def _names_among(rows: Sequence[Row], records: int) -> Holders:
-    names, spellings = ({key(row) for row in rows} - {None} for key in (coarse_name, full_name_key))
-    return Holders(records, len(names) or 1, len(spellings) or 1, one=is_one_name(list(map(names_of, rows))))
+    found = list(map(names_of, rows))
+    names, spellings = ({each[place] for each in found} - {None} for place in range(2))
+    return Holders(records, len(names) or 1, len(spellings) or 1, one=is_one_name(found))
 
 
 _ASKED = pa.schema([("system", pa.string()), ("value_hash", pa.string())])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipelines.resolve.candidates import COMPATIBLE, Names, names_of
 from pipelines.resolve.deterministic import counted
 from pipelines.resolve.similarity import jaro_winkler
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from pipelines.resolve.agreement import Row
     from pipelines.resolve.compared import Compared, Holders, Value
     from pipelines.resolve.rules import LinkRule, Policy
-
-_ALIKE = 0.85
 
 
 def shared_values(policy: Policy, facts: Compared, left: int, right: int) -> list[dict[str, Any]]:
@@ -67,10 +66,10 @@ def _against(rule: LinkRule, value: Value, facts: Compared, left: int, right: in
         sides = [side for side, record in (("left", left), ("right", right)) if not facts.held[record][value]]
         if sides:
             yield f"not verified: {' and '.join(sides)}"
-    names = [full_name_key(row) for row in rows]
-    if rule.names == "equal" and (None in names or names[0] != names[1]):
+    names = names_of(rows[0]), names_of(rows[1])
+    if rule.names == "equal" and (names[0][1] is None or names[0][1] != names[1][1]):
         yield "the names are not equal"
-    if rule.names == "compatible" and not _compatible(rows, names):
+    if rule.names == "compatible" and not _compatible(*names):
         yield "the names contradict each other"
     across = rule.kind == "identifier" or (rule.kind == "email" and rule.verified)
     if not across and rows[0]["employee"] != rows[1]["employee"]:
@@ -81,7 +80,7 @@ def _is_by_value(holders: Holders, rows: tuple[Row, Row]) -> bool:
     """Return whether a stub is one of the two, and one name behind the value; a half of that name is nobody's for sure."""
     if not (rows[0]["is_stub"] or rows[1]["is_stub"]):
         return False
-    whole = all(row["is_stub"] or full_name_key(row) is not None for row in rows)
+    whole = all(row["is_stub"] or names_of(row)[1] is not None for row in rows)
     return holders.names <= 1 or (holders.one and whole)
 
 
@@ -89,26 +88,7 @@ def _count(rule: LinkRule, holders: Holders) -> int:
     return holders.spellings if counted(rule.kind) == "spellings" else holders.names
 
 
-def full_name_key(row: Row) -> str | None:
-    """Return the whole name with its words sorted, as rules compare names."""
-    if "given" in row and "family" in row:
-        if row["given"] is None or row["family"] is None:
-            return None
-        return " ".join(sorted(set(f"{row['given']} {row['family']}".split(" "))))
-    words: str | None = row.get("org_words")
-    return words
-
-
-def coarse_name(row: Row) -> str | None:
-    """Return the beginning of a name, which survives a typing error."""
-    if "given" in row and "family" in row:
-        return ((row["given"] or "")[:1] + (row["family_sound"] or "")[:2]) or None
-    organisation: str | None = row.get("org")
-    return organisation and organisation[:4]
-
-
-def _compatible(rows: tuple[Row, Row], names: list[str | None]) -> bool:
-    if names[0] is None or names[1] is None:
+def _compatible(left: Names, right: Names) -> bool:
+    if left[1] is None or right[1] is None:
         return True
-    coarse = [coarse_name(row) for row in rows]
-    return (coarse[0] is not None and coarse[0] == coarse[1]) or jaro_winkler(names[0], names[1]) >= _ALIKE
+    return (left[0] is not None and left[0] == right[0]) or jaro_winkler(left[1], right[1]) >= COMPATIBLE

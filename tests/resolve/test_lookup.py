@@ -93,6 +93,45 @@ def test_a_record_of_the_store_finds_its_own_entity_first(sqlite_store: Store) -
     assert hits >= 0.9 * len(known)
 
 
+_ADA = {"given_name": "ada", "family_name": "lovelace"}
+_BEHIND_AN_ADDRESS = [  # who is asked for, who holds the address beside a stub, whether a rule joins the stub
+    (_ADA, {"given_name": "ada"}, True),
+    (_ADA, {"family_name": "lovelace"}, True),
+    (_ADA, {"given_name": "bob"}, False),
+    (_ADA, {"family_name": "marley"}, False),
+    ({"given_name": "ada"}, {"family_name": "lovelace"}, False),
+    ({"given_name": "ada"}, _ADA, False),
+]
+
+
+def test_a_lookup_finds_a_stub_where_an_increment_links_it(sqlite_store: Store) -> None:
+    mails = [f"lab{number}@engines.example" for number in range(len(_BEHIND_AN_ADDRESS))]
+    for mail, (_, other, _) in zip(mails, _BEHIND_AN_ADDRESS, strict=True):
+        land(
+            sqlite_store, [{"key": f"{mail} held", "email": mail, **other}, {"key": mail, "email": mail, "stub": True}]
+        )
+    land(sqlite_store, people(_COUNT))
+    resolve(sqlite_store)
+    number = pairs(sqlite_store, tables.source_record, "source_key", "source_record_id")
+    entity = pairs(sqlite_store, tables.crosswalk, "source_record_id", "entity_id")
+
+    with Lookup(sqlite_store) as lookup:
+        found = [
+            {one.entity_id for one in lookup.resolve_one({**asked_for, "emails": [mail]}) if one.rule}
+            for mail, (asked_for, _, _) in zip(mails, _BEHIND_AN_ADDRESS, strict=True)
+        ]
+    land(sqlite_store, [{"key": f"{mail} asked", "email": mail, **asked_for}
+                        for mail, (asked_for, _, _) in zip(mails, _BEHIND_AN_ADDRESS, strict=True)])  # fmt: skip
+    resolve(sqlite_store)
+    evidence = sqlite_store.read_arrow(tables.evidence.select().where(tables.evidence.c.known_to.is_(None))).to_pylist()
+    linked = {frozenset(_ends(row)) for row in evidence if row["kind"] == "deterministic"}
+    later = pairs(sqlite_store, tables.source_record, "source_key", "source_record_id")
+
+    wanted = [joins for _, _, joins in _BEHIND_AN_ADDRESS]
+    assert [entity[number[mail]] in entities for mail, entities in zip(mails, found, strict=True)] == wanted
+    assert [{later[mail], later[f"{mail} asked"]} in linked for mail in mails] == wanted
+
+
 def test_someone_nobody_knows_has_no_candidates(sqlite_store: Store) -> None:
     land(sqlite_store, people(_COUNT))
     resolve(sqlite_store)

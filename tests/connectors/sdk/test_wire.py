@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from connectors.sdk.engine import read_stream
+from connectors.sdk.envelopes import Envelopes
 from connectors.sdk.errors import StopStream
 from connectors.sdk.manifest import connect
 from connectors.sdk.retry import ATTEMPTS
@@ -18,6 +19,7 @@ from .vendor import SECRET, Clock, manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from connectors.sdk.envelopes import Members
     from connectors.sdk.protocols import Page
     from connectors.sdk.specs import Manifest
 
@@ -78,6 +80,26 @@ def test_pages_come_over_one_kept_connection(tmp_path: Path) -> None:
     pages, asked = asyncio.run(_read(read, answers, Clock()))
     assert [record.key for page in pages for record in page.records] == ["1", "2"]
     assert asked == 2
+
+
+def test_answers_after_the_first_are_read_as_those_before_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[bool] = []
+    read_as_before = Envelopes.read
+
+    def read_and_told(self: Envelopes, content: bytes) -> Members | None:
+        found = read_as_before(self, content)
+        known.append(found is not None)
+        return found
+
+    monkeypatch.setattr(Envelopes, "read", read_and_told)
+    read = manifest(tmp_path, {"paginator": {"type": "cursor", "cursor_path": "next", "cursor_param": "after"}})
+    answers = [_answer(b'{"items":[{"id":1}],"next":"a"}'), _answer(b'{"items":[{"id":2}],"next":"b"}'),
+               _answer(b'{"items":[{"id":3}]}')]  # fmt: skip
+
+    pages, _ = asyncio.run(_read(read, answers, Clock()))
+
+    assert [record.key for page in pages for record in page.records] == ["1", "2", "3"]
+    assert known == [False, True, True]
 
 
 def test_an_answer_shorter_than_stated_is_asked_again_and_then_stops(tmp_path: Path) -> None:
