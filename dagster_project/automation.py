@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from connectors.sdk.errors import StoreFailure
-from dagster_project.names import MASTER_GROUPS, stream_key
+from dagster_project.names import MASTER_FOLLOWS_TAG, MASTER_GROUPS, stream_key
 from pipelines.config import ConnectionConfig, HubConfig
 from pipelines.store import Store
 from pipelines.store.connection_health import Deferred, read_deferred
@@ -68,10 +68,16 @@ def cron_for(cadence: timedelta) -> str:
 
 
 def _sensors(ingest: AssetJob, master: AssetJob) -> Sequence[dg.SensorDefinition]:
-    """Start ``master`` after every ingest run, whatever its verdict: one failed stream must not hold back the others."""
+    """Start ``master`` after every ingest run, whatever its verdict: one failed stream must not hold back the others.
 
-    def started_by(context: dg.RunStatusSensorContext) -> dg.RunRequest:
-        return dg.RunRequest(run_key=context.dagster_run.run_id, tags={"unisono/after": context.dagster_run.run_id})
+    Not after a run that says ``master`` follows anyway; a re-execution carries its parent's tags, but nothing follows it.
+    """
+
+    def started_by(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        run = context.dagster_run
+        if MASTER_FOLLOWS_TAG in run.tags and run.parent_run_id is None:
+            return dg.SkipReason(f"what started run {run.run_id} runs master after it")
+        return dg.RunRequest(run_key=run.run_id, tags={"unisono/after": run.run_id})
 
     ends = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
     return [

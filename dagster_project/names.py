@@ -40,6 +40,7 @@ def account_pool(connection: str) -> str:
 
 
 MASTER_POOL = "master"
+MASTER_FOLLOWS_TAG = "unisono/master_follows"  # on an ingest run: what started it runs master after it
 
 
 def _safe(name: str) -> str:

@@ -28,6 +28,7 @@ from pipelines.config import ConnectionConfig, HubConfig
 
 DATA = Path("data")
 DEMO_CONFIG = (DATA / "unisono.yaml").resolve()
+CODE_LOCATION = "dagster_project.definitions"  # the module `make ui` loads; Dagster calls the code location like it
 SEED = 7
 PEOPLE = 2000
 PORT = 8797

@@ -197,23 +197,30 @@ def browser() -> str:
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_make_ui_shows_the_golden_asset_on_the_demos_history(
+def test_make_ui_shows_the_golden_asset_and_the_timeline_on_the_demos_history(
     copy: Path, first: subprocess.CompletedProcess[str], browser: str, tmp_path: Path
 ):
     assert first.returncode == 0
 
     with _ui(copy) as url:
-        page = subprocess.run(
-            [
-                browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--disable-sync",
-                f"--user-data-dir={tmp_path}", "--virtual-time-budget=20000", "--dump-dom", f"{url}/assets/golden/person",
-            ],
-            capture_output=True, text=True, timeout=120, check=False,
-        ).stdout  # fmt: skip
+        page = _page(browser, f"{url}/assets/golden/person", tmp_path)
+        timeline = _page(browser, f"{url}/overview/timeline", tmp_path)
 
     assert "Row count" in page
     assert "One golden record per person" in page
+    assert all(f"/jobs/{job}" in timeline for job in ("ingest", "master"))
+    assert "No runs" not in timeline
+
+
+def _page(browser: str, url: str, profile: Path) -> str:
+    return subprocess.run(
+        [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", url,
+        ],
+        capture_output=True, text=True, timeout=120, check=False,
+    ).stdout  # fmt: skip
 
 
 @contextmanager

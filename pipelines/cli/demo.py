@@ -59,8 +59,7 @@ def ui(
     if not home.DEMO_CONFIG.is_file():
         home.write_home(state.port)
         say("the demo has not been run yet: the graph is there, the history is empty; `make demo` fills it")
-    module = "dagster_project.definitions"
-    command = [sys.executable, "-m", "dagster", "dev", "-m", module, "-h", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-m", "dagster", "dev", "-m", home.CODE_LOCATION, "-h", "127.0.0.1", "-p", str(port)]
     with interrupted_by_any_end(), home.simulator(state) as url:
         say(f"vendors:  {url}\nDagster:  http://127.0.0.1:{port}   (Ctrl-C ends both)")
         try:
