@@ -53,7 +53,8 @@ def partition(
     """Return each record's cluster as the smallest record number in it.
 
     ``certain`` edges link without a score; pairs in ``conflicts`` (asked of a first partition) are never in one
-    cluster; ``score_all`` scores any pairs. What people decided binds whatever all these say.
+    cluster; ``score_all`` scores any pairs, and may leave out those below ``-CLIP``. What people decided binds whatever
+    all these say.
     """
     decided = decided or Decided.nothing()
     scored, certain = decided.automatic(scored, rows), decided.automatic(certain, rows)

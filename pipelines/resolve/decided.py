@@ -33,8 +33,9 @@ class Decided:
         return edges.where(~_among(edges, self.apart.plus(self.unsure), rows))
 
     def neutral(self, edges: Edges, rows: int) -> Edges:
-        """Return the edges with no weight, for or against, where a person is unsure."""
-        return Edges(edges.left, edges.right, np.where(_among(edges, self.unsure, rows), 0.0, edges.weight))
+        """Return the edges with no weight, for or against, where a person is unsure, scored or not."""
+        unsure = Edges(self.unsure.left, self.unsure.right, np.zeros(len(self.unsure)))
+        return edges.where(~_among(edges, unsure, rows)).plus(unsure)
 
 
 def joined(rows: int, label: Ints, decided: Decided) -> Ints:

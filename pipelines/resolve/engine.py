@@ -283,13 +283,15 @@ def _log_odds(probability: float) -> float:
     return math.log2(probability / (1 - probability))
 
 
-def _score_all(con: duckdb.DuckDBPyConnection, compiled: Compiled, left: Ints, right: Ints) -> Edges:
-    """Score the given pairs, found by blocking or not; pairs with a stub have no score."""
+def _score_all(
+    con: duckdb.DuckDBPyConnection, compiled: Compiled, left: Ints, right: Ints, floor: float | None = None
+) -> Edges:
+    """Score the given pairs, found by blocking or not, from the ``floor`` on; pairs with a stub have no score."""
     if not compiled.comparisons or not len(left):
         return Edges.none()
     con.register("wanted", pa.table({"l": left.astype(np.int32), "r": right.astype(np.int32)}))
     con.execute("CREATE OR REPLACE TEMP TABLE unscored AS SELECT l, r FROM wanted ANTI JOIN scored USING (l, r)")
-    score_pairs(con, compiled, "unscored", "newly_scored", None)
+    score_pairs(con, compiled, "unscored", "newly_scored", floor)
     both = (
         "SELECT l, r, weight FROM scored SEMI JOIN wanted USING (l, r) UNION ALL SELECT l, r, weight FROM newly_scored"
     )
@@ -314,7 +316,7 @@ def partition_of(con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Poli
         deterministic.links(con),
         lambda label: deterministic.conflicts(con, label, policy, unreliable_systems(model)),
         model.threshold,
-        lambda left, right: _score_all(con, compiled, left, right),
+        lambda left, right: _score_all(con, compiled, left, right, -cluster.CLIP),
         decided,
     )
 

@@ -137,9 +137,12 @@ def postings_of(buckets: Iterable[bytes]) -> tuple[Hashes, Ids]:
 
 def bucket_rows(entity: str, hashes: Hashes, records: Ids, bits: int) -> pa.Table:
     """Return the buckets of postings, however these are ordered."""
-    order, numbers = in_buckets(hashes, bits)
+    numbers = bucket_of(hashes, bits)
+    if (numbers[1:] < numbers[:-1]).any():
+        order, numbers = in_buckets(hashes, bits)
+        hashes, records = hashes[order], records[order]
     pairs = np.empty((len(hashes), 2), "<u8")
-    pairs[:, 0], pairs[:, 1] = hashes[order], records[order]
+    pairs[:, 0], pairs[:, 1] = hashes, records
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     ends = np.append(starts, len(hashes)).astype(np.int64) * POSTING_BYTES
     blobs = pa.LargeBinaryArray.from_buffers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from pipelines.resolve import index
 from pipelines.resolve.batches import bring, in_batches
 from pipelines.resolve.features import add_sounds
 from pipelines.resolve.finish import derived_sql, short_forms
-from pipelines.resolve.index import HELD, bucket_of, held_table, line_table, postings_of
+from pipelines.resolve.index import HELD, bucket_of, held_table, in_buckets, line_table, postings_of
 from pipelines.store import match_index
 from pipelines.store.match_blocks import Line
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from pipelines.store.match_index import IndexState
 
 
-_FIRST_BITS = 22
+_SIEVE_BITS = 22
+_SIEVE_MASK = np.uint64((1 << _SIEVE_BITS) - 1)
+_SIEVE_SHIFT = np.uint64(64 - _SIEVE_BITS)
 _BUCKETS_AT_ONCE = 20_000
 _WORTH_ALL = 8
 _ROWS = 4_000
@@ -39,11 +41,29 @@ class MissingRow(LookupError):
     """A posting names a record that has no row: it was erased, and the index is to be written anew."""
 
 
+class Part(NamedTuple):
+    """Buckets that were read together, and all their postings."""
+
+    buckets: Ids
+    hashes: Hashes
+    records: Ids
+
+    def of(self, wanted: NDArray[np.bool_], bits: int) -> Part:
+        """Return those of its buckets that are marked, in the order of their numbers."""
+        mine = np.flatnonzero(wanted[bucket_of(self.hashes, bits)])
+        hashes, records = self.hashes[mine], self.records[mine]
+        numbers = bucket_of(hashes, bits)
+        if (numbers[1:] < numbers[:-1]).any():  # a store gives them in any order, mostly in this one
+            order, _ = in_buckets(hashes, bits)
+            hashes, records = hashes[order], records[order]
+        return Part(self.buckets[wanted[self.buckets]], hashes, records)
+
+
 class Neighbours:
     """The part of an entity's index that is at hand.
 
-    Tables of the connection: ``posting`` (h, sid); ``line_norm`` (sid, ref and the columns of ``norm``) and ``line_held``
-    (sid, kind, value, verified) of the lines at hand, once ``bring`` was called.
+    ``read`` are the buckets read so far. Tables of the connection: ``posting`` (h, sid); ``line_norm`` (sid, ref and the
+    columns of ``norm``) and ``line_held`` (sid, kind, value, verified) of the lines at hand, once ``bring`` was called.
     """
 
     def __init__(
@@ -57,12 +77,13 @@ class Neighbours:
     ) -> None:
         self.con, self.features, self.bits = con, features, state.bits
         self._store, self._tenant, self._entity = store, tenant_id, entity
+        self._blocks = match_index.Blocks(store, tenant_id, entity)
         self.rows: dict[int, Line] = {}
         self._asked: set[int] = set()
         self._there: set[int] = set()
         self._fresh: set[int] = set()
         self._buckets, self._reached = np.empty(0, np.int64), np.empty(0, np.uint64)
-        self._read: list[tuple[Hashes, Ids]] = []
+        self.read: list[Part] = []
         con.execute("CREATE OR REPLACE TABLE posting (h UBIGINT, sid BIGINT)")
         con.execute("CREATE OR REPLACE TABLE sound (family VARCHAR, family_sound VARCHAR)")
 
@@ -73,7 +94,7 @@ class Neighbours:
         if not new:
             return
         self._asked |= new
-        for line in match_index.rows(self._store, self._tenant, self._entity, sorted(new)):
+        for line in self._blocks.lines(sorted(new)):
             if line.record not in self.rows:
                 self.rows[line.record] = line
                 self._fresh.add(line.record)
@@ -155,10 +176,14 @@ class Neighbours:
         self._reached = np.union1d(self._reached, wanted)
         self._read_buckets(np.setdiff1d(bucket_of(wanted, self.bits), self._buckets))
         bring(self.con, "wanted", pa.table({"h": wanted}))
-        for h, sid in self._read:
-            perhaps = np.flatnonzero(perhaps_among(h, wanted))
-            bring(self.con, "perhaps", pa.table({"h": h[perhaps], "sid": sid[perhaps]}))
-            self.con.execute("INSERT INTO posting SELECT h, sid FROM perhaps SEMI JOIN wanted USING (h)")
+        sieve = Sieve(wanted)
+        places = [sieve.places(part.hashes) for part in self.read]
+        h, sid = (
+            np.concatenate([getattr(part, of)[at] for part, at in zip(self.read, places, strict=True)])
+            for of in ("hashes", "records")
+        )
+        bring(self.con, "perhaps", pa.table({"h": h, "sid": sid}))
+        self.con.execute("INSERT INTO posting SELECT h, sid FROM perhaps SEMI JOIN wanted USING (h)")
 
     def read_all_if(self, expected: int) -> None:
         """Read all buckets at once where one in some is expected to be asked for: the others will be, too."""
@@ -170,15 +195,7 @@ class Neighbours:
         for start in range(0, len(buckets), _BUCKETS_AT_ONCE):
             part = buckets[start : start + _BUCKETS_AT_ONCE]
             found = match_index.bucket_postings(self._store, self._tenant, self._entity, part)
-            self._read.append(postings_of(found))
-
-    def postings(self, numbers: Ids) -> tuple[Hashes, Ids]:
-        """Return all postings, as they are in the index, of buckets that were read."""
-        chosen = np.zeros(1 << self.bits, np.bool_)
-        chosen[numbers] = True
-        parts = [(h[mine], sid[mine]) for h, sid in self._read for mine in (chosen[bucket_of(h, self.bits)],)]
-        empty = np.empty(0, np.uint64), np.empty(0, np.int64)
-        return tuple(np.concatenate([part[at] for part in (empty, *parts)]) for at in (0, 1))  # type: ignore[return-value]
+            self.read.append(Part(part, *postings_of(found)))
 
     # --- the connection --------------------------------------------------------------------------------------------
     def hashes(self, query: str) -> Hashes:
@@ -197,10 +214,16 @@ class Neighbours:
         self.con.unregister("offered")
 
 
-def perhaps_among(hashes: Hashes, wanted: Hashes) -> NDArray[np.bool_]:
-    """Mark the hashes that are wanted, and a few others: those whose first bits are the same."""
-    table = np.zeros(1 << _FIRST_BITS, np.bool_)
-    shift = np.uint64(64 - _FIRST_BITS)
-    table[wanted >> shift] = True
-    mask: NDArray[np.bool_] = table[hashes >> shift]
-    return mask
+class Sieve:
+    """Marks wanted hashes among very many, by two parts of their bits: of others it marks one in some hundred by chance."""
+
+    def __init__(self, wanted: Hashes) -> None:
+        self._first, self._last = np.zeros(1 << _SIEVE_BITS, np.bool_), np.zeros(1 << _SIEVE_BITS, np.bool_)
+        self._first[wanted >> _SIEVE_SHIFT] = True
+        self._last[wanted & _SIEVE_MASK] = True
+
+    def places(self, hashes: Hashes) -> Ids:
+        """Return the places of the hashes that are marked."""
+        found = np.flatnonzero(self._first[hashes >> _SIEVE_SHIFT])
+        both: Ids = found[self._last[hashes[found] & _SIEVE_MASK]]
+        return both

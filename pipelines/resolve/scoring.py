@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from pipelines.resolve.compiled import Compiled
 
+_ROW_GROUPS = 250_000
+"""So many records are two parts for DuckDB, one for each core."""
+
 
 def prepare(con: duckdb.DuckDBPyConnection, compiled: Compiled) -> None:
     """Create ``frequent``: for every record that takes part the (log2) frequencies of its values, as the model says.
@@ -55,7 +58,7 @@ def score_pairs(con: duckdb.DuckDBPyConnection, compiled: Compiled, pairs: str, 
         f"""CREATE OR REPLACE TEMP TABLE sorted_pair AS SELECT l, r, a.several OR b.several AS several FROM {pairs}
         JOIN norm a ON a.rid = l JOIN norm b ON b.rid = r WHERE NOT a.is_stub AND NOT b.is_stub"""
     )
-    con.execute("SET disabled_optimizers = 'filter_pushdown'")  # pushed down, the filter would compute scores twice
+    con.execute(f"SET disabled_optimizers = '{_unwanted(con)}'")
     try:
         for form, several in ((compiled.singly(), "NOT several"), (compiled, "several")):
             con.execute(
@@ -64,6 +67,16 @@ def score_pairs(con: duckdb.DuckDBPyConnection, compiled: Compiled, pairs: str, 
     finally:
         con.execute("SET disabled_optimizers = ''")
     con.execute("DROP TABLE sorted_pair")
+
+
+def _unwanted(con: duckdb.DuckDBPyConnection) -> str:
+    """Return the optimisers that would do harm: pushed down, the filter computes scores twice.
+
+    Few records would be looked through, by one core, for the pairs that they are in, instead of pairs for their records.
+    """
+    found = con.execute("SELECT count(*) FROM norm").fetchone()
+    few = found is not None and found[0] < _ROW_GROUPS
+    return "filter_pushdown,build_side_probe_side" if few else "filter_pushdown"
 
 
 def _scores_sql(form: Compiled, pairs: str, floor: float | None) -> str:

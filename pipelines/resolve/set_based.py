@@ -16,12 +16,12 @@ from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
 from pipelines.resolve.ledger import stats_rows
-from pipelines.resolve.neighbours import Neighbours, perhaps_among
+from pipelines.resolve.neighbours import Neighbours, Sieve
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.scoring import prepare, score_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     import duckdb
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from pipelines.resolve.cluster import Ints
     from pipelines.resolve.incremental import Given, Pair
     from pipelines.resolve.index import Hashes
+    from pipelines.resolve.neighbours import Part
     from pipelines.store.match_blocks import Line
 
+    Postings = tuple[Hashes, Ints]
 
+NO_POSTINGS = np.empty(0, np.uint64), np.empty(0, np.int64)
 _VALUES = 4
 """Values of a record, about: so many buckets are asked for first, and for its keys three times as many."""
 
@@ -132,25 +135,44 @@ class SetBased(Affected):
         """Make the buckets whose postings moved, on a connection of its own: beside what follows, which does not need them."""
         out, put = _moved(con, "FROM moved EXCEPT FROM placed"), _moved(con, "FROM placed EXCEPT FROM moved")
         numbers = np.unique(index.bucket_of(np.concatenate((out[0], put[0])), self.near.bits))
-        hashes, records = self.near.postings(numbers)
-        kept = np.ones(len(hashes), np.bool_)
-        kept[same_pairs(con, hashes, records, out)] = False
-        hashes, records = np.concatenate((hashes[kept], put[0])), np.concatenate((records[kept], put[1]))
-        rows = index.bucket_rows(self._given.entity, hashes, records, self.near.bits)
-        return rows, np.setdiff1d(numbers, rows["bucket"].to_numpy())
+        mine = np.zeros(1 << self.near.bits, np.bool_)
+        mine[numbers] = True
+        parts = [part.of(mine, self.near.bits) for part in self.near.read]
+        gone = same_pairs(con, parts, out)
+        rows = [self._rewritten(part, places, put) for part, places in zip(parts, gone, strict=True)]
+        buckets = pa.concat_tables([index.bucket_rows(self._given.entity, *NO_POSTINGS, self.near.bits), *rows])
+        return buckets, np.setdiff1d(numbers, buckets["bucket"].to_numpy())
+
+    def _rewritten(self, part: Part, gone: Ints, put: Postings) -> pa.Table:
+        """Return the buckets of a part without the postings at the places ``gone`` and with those of ``put`` that are theirs."""
+        bits = self.near.bits
+        mine = np.zeros(1 << bits, np.bool_)
+        mine[part.buckets] = True
+        new = np.flatnonzero(mine[index.bucket_of(put[0], bits)])
+        hashes, records = np.delete(part.hashes, gone), np.delete(part.records, gone)
+        places = np.searchsorted(index.bucket_of(hashes, bits), index.bucket_of(put[0][new], bits), "right")
+        hashes, records = np.insert(hashes, places, put[0][new]), np.insert(records, places, put[1][new])
+        return index.bucket_rows(self._given.entity, hashes, records, bits)
 
 
-def _moved(con: duckdb.DuckDBPyConnection, query: str) -> tuple[Hashes, Ints]:
+def _moved(con: duckdb.DuckDBPyConnection, query: str) -> Postings:
     found = con.execute(query).fetchnumpy()
     return np.asarray(found["h"], np.uint64), np.asarray(found["sid"], np.int64)
 
 
-def same_pairs(con: duckdb.DuckDBPyConnection, hashes: Hashes, records: Ints, pairs: tuple[Hashes, Ints]) -> Ints:
-    """Return the places of the postings that are among ``pairs``."""
-    doubted = np.flatnonzero(perhaps_among(hashes, pairs[0]))
-    asked = pa.table({"place": doubted, "h": hashes[doubted], "sid": records[doubted]})
-    bring(con, "doubted", asked)
+def same_pairs(con: duckdb.DuckDBPyConnection, parts: Sequence[Part], pairs: Postings) -> list[Ints]:
+    """Return for each part the places of its postings that are among ``pairs``."""
+    sieve = Sieve(pairs[0])
+    doubted = [sieve.places(part.hashes) for part in parts]
+    asked = [
+        pa.table({"part": np.full(len(at), n), "place": at, "h": part.hashes[at], "sid": part.records[at]})
+        for n, (part, at) in enumerate(zip(parts, doubted, strict=True))
+    ]
+    if not asked:
+        return []
+    bring(con, "doubted", pa.concat_tables(asked))
     bring(con, "leaving", pa.table({"h": pairs[0], "sid": pairs[1]}))
-    found = con.execute("SELECT place FROM doubted SEMI JOIN leaving USING (h, sid)").fetchnumpy()["place"]
+    found = con.execute("SELECT part, place FROM doubted SEMI JOIN leaving USING (h, sid)").fetchnumpy()
     con.execute("DROP TABLE doubted; DROP TABLE leaving")
-    return np.asarray(found, np.int64)
+    part_of, places = (np.asarray(found[name], np.int64) for name in ("part", "place"))
+    return [places[part_of == n] for n in range(len(parts))]

@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 BLOCK_BITS = 6
 _CODEC = pa.Codec("zstd", compression_level=1)
@@ -42,16 +42,30 @@ def packed(texts: pa.Array) -> pa.Array:
     return pa.array([_pack(text.as_buffer()) for text in texts], pa.binary())
 
 
-def lines_of(block: bytes, wanted: Collection[int] | None = None) -> Iterator[Line]:
-    """Yield the lines of a block, or those of some records only: nothing else is decoded."""
-    yield from lines_in(unpacked(block), wanted)
+def by_block(ids: Iterable[int]) -> dict[int, list[int]]:
+    """Return these records by the block that each is in."""
+    found: dict[int, list[int]] = {}
+    for record in ids:
+        found.setdefault(record >> BLOCK_BITS, []).append(record)
+    return found
 
 
-def lines_in(texts: bytes, wanted: Collection[int] | None = None) -> Iterator[Line]:
-    """Yield the lines, or those of some records only, of a block that is unpacked."""
-    for text in texts.splitlines():
-        if wanted is None or int(text[1 : text.index(b",")]) in wanted:
-            yield _DECODER.decode(text)
+def lines_of(block: bytes) -> Iterator[Line]:
+    """Yield the lines of a block."""
+    for text in unpacked(block).splitlines():
+        yield _DECODER.decode(text)
+
+
+def lines_in(texts: bytes, wanted: Iterable[int]) -> Iterator[Line]:
+    """Yield the lines of some records of a block that is unpacked; nothing else is decoded.
+
+    No line feed stands within a line: JSON writes it as an escape.
+    """
+    for record in wanted:
+        start = b"[%d," % record
+        at = 0 if texts.startswith(start) else texts.find(b"\n" + start) + 1 or -1
+        if at >= 0:
+            yield _DECODER.decode(memoryview(texts)[at : texts.index(b"\n", at)])
 
 
 def merged(numbers: Sequence[Any], held: Mapping[int, bytes], lines: Mapping[int, Line | None]) -> dict[int, bytes]:

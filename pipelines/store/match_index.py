@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import BigInteger, bindparam, delete, select, union
 
-from pipelines.store.match_blocks import Line, block_numbers, lines_in, lines_of, merged, unpacked
+from pipelines.store.match_blocks import Line, block_numbers, by_block, lines_in, lines_of, merged, unpacked
 from pipelines.store.tables import (
     crosswalk,
     evidence,
@@ -31,7 +31,7 @@ from pipelines.store.tables import (
 from pipelines.store.tables import identifier_stats as stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, CompoundSelect, Select, Table
 
@@ -122,13 +122,32 @@ def _told_by_newer(table: Table, tenant_id: int) -> Select[Any]:
 
 def rows(store: Store, tenant_id: int, entity: str, ids: Sequence[int]) -> list[Line]:
     """Return the lines of these records; one that has none is left out."""
-    wanted = set(ids)
+    return Blocks(store, tenant_id, entity).lines(ids)
 
-    def read(part: list[object]) -> list[bytes]:
-        return [unpacked(row[1]) for row in store.read(_blocks(tenant_id, entity, part))]
 
-    parts = list(_parts(block_numbers(ids)))
-    return [line for texts in _ahead(read, parts) for text in texts for line in lines_in(text, wanted)]
+class Blocks:
+    """The blocks of an entity's records, for whoever asks for lines again and again: each block is read once."""
+
+    def __init__(self, store: Store, tenant_id: int, entity: str) -> None:
+        self._store, self._tenant, self._entity = store, tenant_id, entity
+        self._texts: dict[int, bytes] = {}
+
+    def lines(self, ids: Iterable[int]) -> list[Line]:
+        """Return the lines of these records; one that has none is left out."""
+        wanted = by_block(ids)
+        found = [line for number in wanted.keys() & self._texts.keys() for line in self._lines(number, wanted)]
+        for numbers in _ahead(self._read, list(_parts(sorted(wanted.keys() - self._texts.keys())))):
+            found += [line for number in numbers for line in self._lines(number, wanted)]
+        return found
+
+    def _lines(self, number: int, wanted: Mapping[int, Sequence[int]]) -> Iterator[Line]:
+        return lines_in(self._texts[number], wanted[number])
+
+    def _read(self, part: Sequence[object]) -> list[int]:
+        """Read and unpack these blocks; return the numbers of those that there are."""
+        read = {int(row[0]): unpacked(row[1]) for row in self._store.read(_blocks(self._tenant, self._entity, part))}
+        self._texts |= read
+        return list(read)
 
 
 def _ahead(read: Callable[[_Part], _Found], parts: Sequence[_Part]) -> Iterator[_Found]:

@@ -30,6 +30,16 @@ def said(*decisions: tuple) -> Constraints:
     return constraints(made)
 
 
+def test_a_pair_of_which_a_person_is_unsure_counts_as_zero_scored_or_not() -> None:
+    here = said((UNSURE, 0, 1), (UNSURE, 4, 2)).over(np.arange(5))
+    scored = Edges(np.array([0, 1]), np.array([1, 3]), np.array([7.0, 5.0]))
+
+    neutral = here.neutral(scored, 5)
+
+    ends = zip(neutral.left.tolist(), neutral.right.tolist(), neutral.weight.tolist(), strict=True)
+    assert {(min(a, b), max(a, b), w) for a, b, w in ends} == {(0, 1, 0.0), (2, 4, 0.0), (1, 3, 5.0)}
+
+
 def test_matches_are_transitive_also_through_records_that_are_gone() -> None:
     bound = said((MATCH, 1, 2), (MATCH, 3, 2))
 

@@ -13,6 +13,7 @@ import pytest
 from pipelines.resolve import index
 from pipelines.resolve.features import Feature
 from pipelines.resolve.index import IndexWriter, postings_of
+from pipelines.resolve.neighbours import Part
 from pipelines.resolve.set_based import same_pairs
 from pipelines.store.match_blocks import Line, lines_of
 
@@ -109,5 +110,27 @@ def test_few_postings_are_found_among_many_whatever_their_hashes() -> None:
     hashes[-3:] |= np.uint64(1 << 63)  # beyond what a signed number holds
     records = np.arange(len(hashes))
     leaving = np.append(hashes[-3:], hashes[-1]), np.append(records[-3:], 7)
+    half, buckets = len(hashes) // 2, np.zeros(1, np.int64)
+    parts = [Part(buckets, hashes[:half], records[:half]), Part(buckets, hashes[half:], records[half:])]
     with duckdb.connect() as con:
-        assert sorted(same_pairs(con, hashes, records, leaving).tolist()) == records[-3:].tolist()
+        found = same_pairs(con, parts, leaving)
+    assert [sorted((parts[n].records[places]).tolist()) for n, places in enumerate(found)] == [
+        [],
+        records[-3:].tolist(),
+    ]
+
+
+def test_marked_buckets_come_in_the_order_of_their_numbers_whatever_order_a_store_gave_them_in() -> None:
+    hashes = np.random.default_rng(2).integers(0, 2**64 - 1, 5_000, dtype=np.uint64)
+    records, wanted = np.arange(len(hashes)), np.zeros(16, np.bool_)
+    wanted[[3, 7]] = True
+
+    part = Part(np.arange(16), hashes, records).of(wanted, 4)
+
+    numbers = index.bucket_of(part.hashes, 4)
+    mine = wanted[index.bucket_of(hashes, 4)]
+    assert part.buckets.tolist() == [3, 7]
+    assert numbers.tolist() == sorted(numbers.tolist())
+    assert set(zip(part.hashes.tolist(), part.records.tolist(), strict=True)) == set(
+        zip(hashes[mine].tolist(), records[mine].tolist(), strict=True)
+    )
