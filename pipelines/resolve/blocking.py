@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.resolve import sql
+from pipelines.resolve import sampling, sql
 from pipelines.resolve.functions import hash_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MIN_BUDGET = 2_000_000
 LEAST_GAIN = 0.0002
 LARGEST_BLOCK = 60
 EVERY_PAIR = ("*",)
-SAMPLED_ROWS = 3_000
+SAMPLED_ROWS = sampling.MOST
 MIN_FILLED = 0.02
 FEW_VALUES = 10
 _ALONE = {"email", "phone", "social", "code", "website", "org", "street", "full"}
@@ -85,25 +85,25 @@ def _longest_word(column: str) -> str:
     return f"list_reverse_sort({words})[1]"
 
 
-def sample_pairs(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], rows: int) -> tuple[list[Key], int]:
-    """Create ``found`` (k, l, r): what each possible key finds for every so-and-so-manyth record.
+def sample_pairs(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], rows: int) -> tuple[list[Key], float]:
+    """Create ``found`` (k, l, r): what each possible key finds for the records that are ``sampled``.
 
-    Return the possible keys and every how many records one was looked at.
+    Return the possible keys and for how many records one of these stands.
     """
     _make_atoms(con, atoms)
-    keys, step = _telling(con, atoms, _candidates(atoms)), max(1, rows // SAMPLED_ROWS)
+    keys = _telling(con, atoms, _candidates(atoms))
     con.execute("CREATE OR REPLACE TABLE found (k INTEGER, l INTEGER, r INTEGER)")
     for number, key in enumerate(keys):
         con.execute(
             f"""INSERT INTO found
             WITH keyed AS MATERIALIZED (SELECT hash(employee, {_key_hash(key)}) AS h, rid FROM atom WHERE {_present(key)}),
-            mine AS (SELECT h, rid FROM keyed WHERE rid % {step} = 0),
+            mine AS (SELECT h, rid FROM keyed WHERE {sampling.first(SAMPLED_ROWS)}),
             block AS MATERIALIZED (SELECT h, rid FROM keyed SEMI JOIN mine USING (h)),
             usable AS (SELECT h FROM block GROUP BY h HAVING count(*) BETWEEN 2 AND {LARGEST_BLOCK})
             SELECT {number}, m.rid, b.rid FROM mine m SEMI JOIN usable USING (h) JOIN block b ON b.h = m.h AND m.rid < b.rid"""
         )
     con.execute("DROP TABLE atom")
-    return keys, step
+    return keys, max(1.0, rows / SAMPLED_ROWS)
 
 
 def _telling(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], keys: list[Key]) -> list[Key]:

@@ -69,19 +69,36 @@ def partition(
 
 
 def bounded(rows: int, edges: Edges, label: Ints) -> Ints:
-    """Cut components beyond the limit at their weakest edges until none is left."""
-    for _ in range(60):
-        sizes = np.bincount(label, minlength=rows)
-        large = sizes[label] > LARGEST_COMPONENT
-        inside = large[edges.left] & (label[edges.left] == label[edges.right])
-        if not inside.any():
-            return label
-        floor = np.full(rows, np.inf)
-        np.minimum.at(floor, label[edges.left[inside]], edges.weight[inside])
-        drop = inside & (edges.weight < floor[label[edges.left]] + 1.0)
-        edges = edges.where(~drop)
-        label = components(rows, edges.left, edges.right)
-    return label
+    """Rebuild components beyond the limit, strongest edge first: one that would make a component too large joins nothing.
+
+    So what is cut lies where too many records meet, and does not depend on the weakest edge far away.
+    """
+    sizes = np.bincount(label, minlength=rows)
+    large = (sizes > LARGEST_COMPONENT)[label]
+    if not large.any():
+        return label
+    inside = edges.where(large[edges.left] & (label[edges.left] == label[edges.right]))
+    inside = inside.where(np.lexsort((inside.right, inside.left, -inside.weight)))
+    members = np.flatnonzero(large)
+    result = label.copy()
+    result[members] = _joined_up_to_the_limit(members.tolist(), inside)
+    return result
+
+
+def _joined_up_to_the_limit(members: list[int], edges: Edges) -> list[int]:
+    """Return of each member the first record of its group, as the edges join groups in their order."""
+    head, size = {record: record for record in members}, dict.fromkeys(members, 1)
+
+    def first_of(record: int) -> int:
+        while head[record] != record:
+            head[record] = record = head[head[record]]
+        return record
+
+    for left, right in zip(edges.left.tolist(), edges.right.tolist(), strict=True):
+        one, other = sorted((first_of(left), first_of(right)))
+        if one != other and size[one] + size[other] <= LARGEST_COMPONENT:
+            head[other], size[one] = one, size[one] + size[other]
+    return [first_of(record) for record in members]
 
 
 def doubtful(rows: int, label: Ints, accepted: Edges, forbidden: Edges) -> NDArray[np.bool_]:

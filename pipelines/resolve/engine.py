@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.resolve import blocking, cluster, deterministic, weights
+from pipelines.resolve import blocking, cluster, deterministic, sampling, weights
 from pipelines.resolve.alarms import Alarm, alarms
 from pipelines.resolve.batches import in_batches
 from pipelines.resolve.bulk import InProcess, OnSpark
@@ -192,6 +192,7 @@ def _learn(
     profiles = profile_features(con, features)
     rows = _count(con, "scored_records")
     enough = rows >= policy.training_rows
+    sampling.sample(con)
     known = implied(con, features) if enough else set()
     compared = tuple(f for f in features if f.column not in known)
     comparisons = build_comparisons(compared, profiles, choosy=enough)
@@ -256,18 +257,18 @@ def _with_prior(con: duckdb.DuckDBPyConnection, bulk: Bulk, model: MatchModel, r
 
 def _with_keys(con: duckdb.DuckDBPyConnection, model: MatchModel, rows: int) -> MatchModel:
     """Give the model its prior, and the blocking keys that by its own scores find the matches of a sample of records."""
-    keys, step = blocking.sample_pairs(con, model.atoms, rows)
+    keys, share = blocking.sample_pairs(con, model.atoms, rows)
     con.execute("CREATE OR REPLACE TABLE looked_at AS SELECT DISTINCT l, r FROM found")
     score_pairs(con, compile_model(model), "looked_at", "looked_scored", None)
     scored = _edges(con, "looked_scored")
-    prior = estimate_prior(scored.weight, model.prior, rows, step)
+    prior = estimate_prior(scored.weight, model.prior, rows, share)
     chance = probability(scored.weight - _log_odds(model.prior) + _log_odds(prior))
     con.register("numbers", pa.table({"l": scored.left, "r": scored.right, "pair": np.arange(len(scored))}))
     by_key = con.execute("SELECT k, pair FROM found JOIN numbers USING (l, r) ORDER BY k, pair").to_arrow_table()
     con.unregister("numbers")
     con.execute("DROP TABLE found; DROP TABLE looked_at; DROP TABLE looked_scored")
     chosen = blocking.choose_keys(
-        keys, by_key["k"].to_numpy(), by_key["pair"].to_numpy(), chance, blocking.budget(rows) / step
+        keys, by_key["k"].to_numpy(), by_key["pair"].to_numpy(), chance, blocking.budget(rows) / share
     )
     return replace(model, prior=prior, keys=chosen)
 

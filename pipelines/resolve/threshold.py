@@ -33,10 +33,10 @@ PARTS = 20
 ERRORS = 2.0
 
 
-def estimate_prior(weights: Floats, prior: float, rows: int, share: int = 1) -> float:
+def estimate_prior(weights: Floats, prior: float, rows: int, share: float = 1.0) -> float:
     """Return the probability that two random records match under which the scores sum up to it (EM on the prior).
 
-    ``weights`` are those of every ``share``-th pair.
+    Each of the ``weights`` stands for ``share`` pairs.
     """
     pairs = rows * (rows - 1) / 2
     if not len(weights) or not pairs:

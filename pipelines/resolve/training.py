@@ -6,7 +6,7 @@ import re
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from pipelines.resolve import sql
+from pipelines.resolve import sampling, sql
 from pipelines.resolve.comparisons import MISSING
 from pipelines.resolve.guards import REFUSED
 from pipelines.resolve.model import Weighted
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pipelines.resolve.comparisons import Comparison, Level
     from pipelines.resolve.guards import Guard
 
-SEED = 20_240_601
-SAMPLED_PAIRS = 500_000
+U_RECORDS = 1_000
+U_PAIRS = U_RECORDS * (U_RECORDS - 1) // 2
 EM_PAIRS = 500_000
 EM_ROWS = 5_000
 _SEEN = "guard_"
@@ -36,6 +36,7 @@ PURITY_PAIRS = 50_000
 TRAINED_ROWS = 60_000
 PRIOR_STRENGTH = 30.0
 EM_WORTH = 10_000.0
+_EVERY_PAIR = 1e12
 
 
 def learn(
@@ -43,25 +44,28 @@ def learn(
 ) -> tuple[Weighted, ...]:
     """Return the comparisons with probabilities learned from ``scored_records``; equal data give equal bits.
 
-    What is looked at does not grow with the records: u comes from every so-and-so-manyth record, m from whole blocks.
+    What is looked at does not grow with the records: u comes from all pairs of a sample, m from whole blocks. Needs ``sampled``.
     Pairs that the guard refuses are known to be no matches: EM does not see them, or it would learn what a family shares.
     """
     con.execute("SET threads = 1")
     try:
         with quiet():
-            started = _with_u(con, comparisons, max(1, rows // TRAINED_ROWS))
+            started = _with_u(con, comparisons)
             learned = _entries(_with_m(con, started, max(1, rows // TRAINED_ROWS), guard))
     finally:
         con.execute("SET threads = 2")
-    sampled = min(SAMPLED_PAIRS, rows * (rows - 1) / 2)
+    sampled = min(U_PAIRS, rows * (rows - 1) / 2)
     return tuple(_rounded(c, entry, sampled) for c, entry in zip(comparisons, learned, strict=True))
 
 
-def _with_u(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...], share: int) -> tuple[Weighted, ...]:
-    con.execute(f"CREATE OR REPLACE TABLE trained AS SELECT * FROM scored_records WHERE rid % {share} = 0 ORDER BY rid")
+def _with_u(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...]) -> tuple[Weighted, ...]:
+    """Count how often the values of strangers agree; Splink draws nothing by itself, or one record more would redraw all."""
+    con.execute(
+        f"CREATE OR REPLACE TABLE trained AS SELECT * FROM scored_records WHERE {sampling.first(U_RECORDS)} ORDER BY rid"
+    )
     _, linker = make_linker(con, "trained", built_in(comparisons), START_PRIOR)
     linker.training.estimate_u_using_random_sampling(
-        max_pairs=SAMPLED_PAIRS, seed=SEED, min_count_per_level=None, num_chunks=1
+        max_pairs=_EVERY_PAIR, seed=None, min_count_per_level=None, num_chunks=1
     )
     return tuple(
         Weighted(c.name, tuple(_start(level, entry) for level, entry in zip(c.levels, entries, strict=True)))

@@ -59,16 +59,21 @@ def test_a_sample_finds_what_all_records_find_for_the_sampled(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocking, "SAMPLED_ROWS", 70)
+    con.execute(
+        "CREATE TABLE sampled AS SELECT rid, row_number() OVER (ORDER BY md5(rid::VARCHAR)) - 1 AS place FROM norm"
+    )
     atoms = (Atom("x", "x", "x", strong=True), Atom("y", "y", "y"))
     rows = con.execute("SELECT count(*) FROM norm").fetchone()
     assert rows
 
-    keys, step = blocking.sample_pairs(con, atoms, rows[0])
+    keys, share = blocking.sample_pairs(con, atoms, rows[0])
     found = con.execute("SELECT l, r FROM found WHERE k = ? ORDER BY ALL", [keys.index(("x",))]).fetchall()
     blocking.build_pairs(con, atoms, (("x",),))
 
-    assert step > 1
-    assert found == con.execute(f"SELECT l, r FROM pair WHERE l % {step} = 0 ORDER BY ALL").fetchall()
+    assert share == rows[0] / 70
+    assert found
+    among = "SELECT l, r FROM pair WHERE l IN (SELECT rid FROM sampled WHERE place < 70) ORDER BY ALL"
+    assert found == con.execute(among).fetchall()
 
 
 def test_key_whose_average_block_is_too_large_is_not_tried(con: duckdb.DuckDBPyConnection) -> None:
@@ -76,6 +81,8 @@ def test_key_whose_average_block_is_too_large_is_not_tried(con: duckdb.DuckDBPyC
     con.execute("DROP TABLE norm; ALTER TABLE many RENAME TO norm")
     rows = con.execute("SELECT count(*) FROM norm").fetchone()
     assert rows
+
+    con.execute("CREATE TABLE sampled AS SELECT rid, rid AS place FROM norm")
 
     keys, _ = blocking.sample_pairs(con, (Atom("x", "x", "x", strong=True), Atom("y", "y", "y", strong=True)), rows[0])
 

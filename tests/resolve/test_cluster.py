@@ -76,6 +76,17 @@ def test_giant_component_is_cut_at_its_weakest_edges() -> None:
     assert np.bincount(label).max() == size
 
 
+def test_a_weak_edge_far_from_where_a_component_is_too_large_stays() -> None:
+    size = cluster.LARGEST_COMPONENT
+    many = [(n, n + 1, 9.0) for n in range(size - 1)]
+    few = [(size, size + 1, 9.0), (size + 1, size + 2, 0.5)]
+
+    label = cluster.bounded(size + 3, edges(*many, *few, (0, size, 5.0)), np.zeros(size + 3, np.int64))
+
+    assert np.bincount(label).tolist()[0] == size
+    assert label[size:].tolist() == [size] * 3
+
+
 def _one_by_one(matrix: np.ndarray, threshold: float) -> list[int]:
     """Average linkage as a book describes it, one component and one join at a time."""
     groups = [[n] for n in range(len(matrix))]

@@ -56,7 +56,7 @@ def test_ids_are_kept_over_order_new_records_and_training() -> None:
 
     for cause in ("equal rows in another order", "trained anew on equal rows"):
         assert (found[cause]["kept"], found[cause]["ids gone"]) == (1.0, 0.0)
-    assert found["1 % more records, same model"]["kept of the others"] == 1.0
+    assert found["1 % more records, same model"]["kept of the untouched"] == 1.0
     assert all(line["kept"] >= 0.995 for line in found.values())
 
 
