@@ -44,12 +44,14 @@ def read_candidates(store: Store, scope: Scope, connections: Mapping[str, tuple[
         points = readers.submit(golden_reads.contacts, store, scope, CONTACT_KINDS, CONTACT_COLUMNS)
         members = golden_reads.members(store, scope, terms)
         contacts, roles = points.result(), played.result()
-    sources = _sources(store, scope, members, contacts, connections)
-    return Candidates(
-        _shaped(_with_source(members, sources), member_schema(scope.entity)),
-        _shaped(_with_source(contacts, sources), CONTACT_SCHEMA),
-        _shaped(roles, ROLE_SCHEMA),
-    )
+        sources = _sources(store, scope, members, contacts, connections)
+        named = readers.submit(_with_source, contacts, sources)
+        told = _with_source(members, sources)
+        return Candidates(
+            _shaped(told, member_schema(scope.entity)),
+            _shaped(named.result(), CONTACT_SCHEMA),
+            _shaped(roles, ROLE_SCHEMA),
+        )
 
 
 def named(rows: Iterable[Mapping[str, Any]], connections: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:

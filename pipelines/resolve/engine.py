@@ -60,7 +60,7 @@ class Resolution:
     @property
     def clusters(self) -> int:
         """Number of clusters."""
-        return len(np.unique(self.labels))
+        return int(np.count_nonzero(np.bincount(self.labels)))
 
     @cached_property
     def alarms(self) -> tuple[Alarm, ...]:
@@ -81,10 +81,10 @@ def resolve_table(
     """Partition the records of a match table; without a model one is learned from them first.
 
     What people decided (``constraints``) binds the partition and stays out of what is learned. ``meanwhile`` is called
-    beside the steps that leave a core free: learning, and choosing the threshold and the partition. What it raises is raised
-    here.
-    ``then`` is called while the tables that the resolution was made in are still there. With ``spark`` the steps over all
-    records run there; the result is the same.
+    beside the steps that leave a core free: learning, choosing the threshold and the partition, and ``then``. What it
+    raises is raised here.
+    ``then`` is called while the tables that the resolution was made in are still there; who writes the resolution does it
+    there. With ``spark`` the steps over all records run there; the result is the same.
     """
     con = connect(table.num_rows)
     records = numbered(table)
@@ -94,9 +94,9 @@ def resolve_table(
         with ThreadPoolExecutor(max_workers=1) as threads:
             beside = _Beside(con, records, meanwhile, threads)
             resolution = _resolve(con, bulk, records, entity, policy, model, constraints or Constraints(), beside)
+            if then is not None:
+                then(con, resolution)
             beside.end()
-        if then is not None:
-            then(con, resolution)
         return resolution
     finally:
         con.close()
@@ -160,7 +160,7 @@ def _resolve(
     if model is None:
         if keyed:
             beside.records(features)
-        model = _learn(con, bulk, entity, policy, features, beside)
+        model, scored = _learn(con, bulk, entity, policy, features, beside)
     else:
         bulk.pairs(model)
         prepare(con, compile_model(model))
@@ -168,7 +168,8 @@ def _resolve(
             beside.records(features)
         bulk.scores(model)
         beside.keys(model)
-    labels = partition_of(con, model, policy, constraints.over(_ids(records)))
+        scored = _edges(con, "scored")
+    labels = partition_of(con, model, policy, constraints.over(_ids(records)), scored)
     return _resolution(con, records, model, policy, labels, constraints)
 
 
@@ -186,8 +187,8 @@ def _learn(
     policy: Policy,
     features: tuple[Feature, ...],
     beside: _Beside,
-) -> MatchModel:
-    """Learn a model and leave its scores in ``scored``."""
+) -> tuple[MatchModel, Edges]:
+    """Learn a model and leave its scores in ``scored``; return both."""
     con.execute("CREATE OR REPLACE VIEW scored_records AS SELECT * FROM norm WHERE NOT is_stub")
     profiles = profile_features(con, features)
     rows = _count(con, "scored_records")
@@ -220,7 +221,8 @@ def _learn(
         model = _with_prior(con, bulk, model, rows)
     bulk.scores(model)
     beside.keys(model)  # what follows leaves a core free
-    return _with_threshold(con, model, compile_model(model))
+    scored = _edges(con, "scored")
+    return _with_threshold(con, model, scored), scored
 
 
 def _weighted(
@@ -273,9 +275,10 @@ def _with_keys(con: duckdb.DuckDBPyConnection, model: MatchModel, rows: int) -> 
     return replace(model, prior=prior, keys=chosen)
 
 
-def _with_threshold(con: duckdb.DuckDBPyConnection, model: MatchModel, compiled: Compiled) -> MatchModel:
+def _with_threshold(con: duckdb.DuckDBPyConnection, model: MatchModel, scored: Edges) -> MatchModel:
+    compiled = compile_model(model)
     threshold, report = choose_threshold(
-        _count(con, "norm"), _edges(con, "scored"), lambda left, right: _score_all(con, compiled, left, right)
+        _count(con, "norm"), scored, lambda left, right: _score_all(con, compiled, left, right)
     )
     return replace(model, threshold=threshold, report=report)
 
@@ -308,12 +311,14 @@ def _ids(records: pa.Table) -> Ints:
     return np.asarray(ordered.combine_chunks().to_numpy(zero_copy_only=False), np.int64)
 
 
-def partition_of(con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Policy, decided: Decided) -> Ints:
+def partition_of(
+    con: duckdb.DuckDBPyConnection, model: MatchModel, policy: Policy, decided: Decided, scored: Edges | None = None
+) -> Ints:
     """Return the partition of the records in ``norm`` from held, link, scored and frequent; makes ``conflict``."""
     compiled = compile_model(model)
     return cluster.partition(
         _count(con, "norm"),
-        _edges(con, "scored"),
+        _edges(con, "scored") if scored is None else scored,
         deterministic.links(con),
         lambda label: deterministic.conflicts(con, label, policy, unreliable_systems(model)),
         model.threshold,

@@ -192,4 +192,4 @@ def _circumstances(features: list[Feature], telling: set[str]) -> list[Check]:
             found.append(check("similar", column, _NEAR))
         elif feature.kind in ("attribute", "middle") and column in telling:
             found.append(check("equal", column))
-    return found
+    return sorted(found, key=lambda part: part.name.startswith("similar"))  # cheap tests first

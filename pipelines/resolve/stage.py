@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -106,14 +107,18 @@ def _resolve(
     keep = _Keep(context, entity, policy, lease, stored[0] if stored and reused else None)
     model = known if reused else None
     spark = context.config.spark.session() if context.config.spark else None
-    resolution = resolve_table(table, entity, policy, model, decided, meanwhile=keep, spark=spark)
-    keep.keep(resolution.model)
-    report = _write(context, entity, resolution, keep.model_id, lease)
-    return replace(report, details=report.details | _conflicts(decided)), keep.index
+    reports: list[StageReport] = []
+
+    def write(_con: duckdb.DuckDBPyConnection, resolution: Resolution) -> None:
+        keep.keep(resolution.model)
+        reports.append(_write(context, entity, resolution, keep.model_id, lease))
+
+    resolve_table(table, entity, policy, model, decided, write, keep, spark)
+    return replace(reports[0], details=reports[0].details | _conflicts(decided)), keep.end()
 
 
 class _Keep:
-    """Writes the index while the tables of a full run are there, and stores a new model."""
+    """Stores a new model, and writes the index while the tables of a full run are there, beside the ledger."""
 
     def __init__(self, context: StageContext, entity: str, policy: Policy, lease: Lease, known: int | None) -> None:
         self._context, self._entity, self._policy = context, entity, policy
@@ -121,7 +126,7 @@ class _Keep:
         self._known = known
         self.model_id = known or 0
         self._writer = IndexWriter(entity, self._writing)
-        self.index: IndexState | None = None
+        self._index: IndexState | None = None
 
     def records(self, con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> None:
         """Write the index's lines; it says nothing before all of it is written and it is told its model."""
@@ -129,19 +134,23 @@ class _Keep:
 
     def keys(self, con: duckdb.DuckDBPyConnection, model: MatchModel) -> None:
         """Write the index's postings."""
-        self.index = self._writer.write_postings(con, fingerprint(self._policy, model.features))
+        self._index = self._writer.write_postings(con, fingerprint(self._policy, model.features))
 
     def keep(self, model: MatchModel) -> None:
-        """Store a new model; an index that no model needs any more is emptied."""
+        """Store a new model."""
         if self._known is None:
             with self._writing() as tx:
                 self.model_id = identity.add_model(tx, self._entity, model.to_json(), dict(model.report))
-        if self.index is not None:
-            self.index = replace(self.index, model_id=self.model_id)
-        elif match_index.state(self._context.store, self._context.tenant_id, self._entity):
+
+    def end(self) -> IndexState | None:
+        """Return what the index says of itself once all is written; one that no model needs any more is emptied."""
+        if self._index is not None:
+            return replace(self._index, model_id=self.model_id)
+        if match_index.state(self._context.store, self._context.tenant_id, self._entity):
             with self._writing() as tx:
                 match_index.clear(tx, self._entity)
                 match_index.set_state(tx, self._entity, IndexState(self.model_id, None, 0, 0))
+        return None
 
 
 def _conflicts(decided: Constraints) -> dict[str, object]:
@@ -158,11 +167,15 @@ def _outgrown(model: MatchModel, rows: int, policy: Policy) -> bool:
 def _write(context: StageContext, entity: str, resolution: Resolution, model_id: int, lease: Lease) -> StageReport:
     store, tenant = context.store, context.tenant_id
     ledger = Ledger(context, entity, lease)
-    evidence = ledger.write_evidence(resolution, model_id)
-    crosswalk = live_ids(store, tenant, entity)
-    assignment = assigned(store, tenant, entity, (resolution.source_record_ids, resolution.labels), crosswalk)
-    links = ledger.write_assignment(resolution.source_record_ids, crosswalk, assignment)
-    ledger.write_stats(resolution)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        stats = beside.submit(Ledger(context, entity, lease).write_stats, resolution)
+        alarms = beside.submit(lambda: resolution.alarms)  # the resolution keeps them
+        evidence = ledger.write_evidence(resolution, model_id)
+        crosswalk = live_ids(store, tenant, entity)
+        assignment = assigned(store, tenant, entity, (resolution.source_record_ids, resolution.labels), crosswalk)
+        links = ledger.write_assignment(resolution.source_record_ids, crosswalk, assignment)
+        for step in (stats, alarms):
+            step.result()
     counts = {
         "read": len(resolution.labels),
         "links": resolution.evidence.num_rows,
