@@ -43,9 +43,9 @@ def packed(texts: pa.Array) -> pa.Array:
 
 
 def by_block(ids: Iterable[int]) -> dict[int, list[int]]:
-    """Return these records by the block that each is in."""
+    """Return these records, each once, by the block that each is in."""
     found: dict[int, list[int]] = {}
-    for record in ids:
+    for record in dict.fromkeys(ids):
         found.setdefault(record >> BLOCK_BITS, []).append(record)
     return found
 
