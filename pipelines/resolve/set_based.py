@@ -146,9 +146,7 @@ class SetBased(Affected):
     def _rewritten(self, part: Part, gone: Ints, put: Postings) -> pa.Table:
         """Return the buckets of a part without the postings at the places ``gone`` and with those of ``put`` that are theirs."""
         bits = self.near.bits
-        mine = np.zeros(1 << bits, np.bool_)
-        mine[part.buckets] = True
-        new = np.flatnonzero(mine[index.bucket_of(put[0], bits)])
+        new = np.flatnonzero(np.isin(index.bucket_of(put[0], bits), part.buckets))
         hashes, records = np.delete(part.hashes, gone), np.delete(part.records, gone)
         places = np.searchsorted(index.bucket_of(hashes, bits), index.bucket_of(put[0][new], bits), "right")
         hashes, records = np.insert(hashes, places, put[0][new]), np.insert(records, places, put[1][new])

@@ -14,6 +14,7 @@ from pipelines.config import HubConfig
 from pipelines.context import StageContext
 from pipelines.report import StageReport
 from pipelines.resolve import run
+from pipelines.resolve.ledger import Ledger
 from pipelines.store import Store, tables
 
 pytestmark = pytest.mark.slow  # each goes through whole stages
@@ -170,6 +171,25 @@ def test_shared_value_statistics_hold_no_value(sqlite_store: Store) -> None:
         ("email", 2)
     ]
     assert ADA["email"] not in str(rows(sqlite_store, "identifier_stats", "value_hash"))
+
+
+@pytest.mark.parametrize("step", ["write_stats", "write_evidence"])
+def test_what_fails_beside_the_ledger_fails_the_run_which_the_next_one_makes_good(
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    land(sqlite_store, {"key": "1", **ADA}, {"key": "2", **ADA}, {"key": "3", **BOB})
+
+    def fails(*_: Any) -> None:
+        raise OSError(step)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Ledger, step, fails)
+        with pytest.raises(OSError, match=step):
+            resolve(sqlite_store)
+
+    assert sqlite_store.watermark("resolve", "person") == 0
+    assert resolve(sqlite_store).counts["read"] == 3
+    assert sqlite_store.watermark("resolve", "person") > 0
 
 
 def test_unmatched_entity_is_refused_with_the_allowed_ones(sqlite_store: Store) -> None:
