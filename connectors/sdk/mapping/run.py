@@ -22,7 +22,7 @@ from connectors.sdk.mapping.expressions import MappingError
 from connectors.sdk.mapping.extras import WrongKind, leftover_sql, retyped
 from connectors.sdk.mapping.normalisers import NORMALISERS, guarded, on_distinct
 from connectors.sdk.mapping.rows import INSTANT
-from connectors.sdk.mapping.screen import LONG_REALS, NUL_SUSPECTS, SCREEN, with_exact_numbers
+from connectors.sdk.mapping.screen import NUL_SUSPECTS, SCREEN, with_exact_numbers
 from connectors.sdk.mapping.shape import DocumentShape, discover
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from connectors.sdk.mapping.hooks import HookFunction
 
 CHUNK: Final = 8192
+_CUTS: Final = 4
+"""So many times the batches that would do are cheaper to read than to put together."""
 _REMEMBERED: Final = 1000
 _BAD_DATA: Final = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException)
 BATCH: Final = pa.schema(
@@ -145,9 +147,7 @@ class _Run:
     kept: list[pa.Table] = field(default_factory=list)
 
     def run(self) -> MappedBatch:
-        is_delete = pc.equal(self.batch.column("op"), "delete")
-        deleted = tuple(self.batch.filter(is_delete).column("source_key").to_pylist())
-        live = self.batch.filter(pc.invert(pc.fill_null(is_delete, False)))
+        live, deleted = self._without_deleted()
         reader = Reader(self.compiled.tree)
         shape = self._look(live, reader)
         coverage = reader.cover(shape)
@@ -173,6 +173,14 @@ class _Run:
             unused=tuple(sorted(rules - coverage.used)),
         )
 
+    def _without_deleted(self) -> tuple[pa.Table, tuple[str, ...]]:
+        """Return the records that are there, and the keys of those that are gone; documents are not copied in vain."""
+        is_delete = pc.equal(self.batch.column("op"), "delete")
+        if not pc.any(is_delete).as_py():
+            return self.batch, ()
+        deleted = self.batch.filter(is_delete).column("source_key").to_pylist()
+        return self.batch.filter(pc.invert(pc.fill_null(is_delete, False))), tuple(deleted)
+
     def _look(self, live: pa.Table, reader: Reader) -> DocumentShape:
         """Register the documents and return their shape; records that are no JSON objects are quarantined.
 
@@ -192,8 +200,9 @@ class _Run:
             self._register("documents", numbered)
             shape = self._discover(reader)
         if any("DOUBLE" in types for types in shape.types.values()):
-            suspects = self.connection.execute(LONG_REALS).fetchall()
-            self._register("documents", with_exact_numbers(numbered, suspects))
+            exact = with_exact_numbers(numbered)
+            if exact is not numbered:
+                self._register("documents", exact)
         return shape
 
     def _clean_shape(self, count: int, reader: Reader) -> DocumentShape | None:
@@ -219,10 +228,11 @@ class _Run:
         return shape
 
     def _register(self, name: str, table: pa.Table) -> None:
-        """Register a table in small batches: DuckDB reads them with all threads."""
-        self.connection.register(
-            name, pa.Table.from_batches(table.combine_chunks().to_batches(max_chunksize=CHUNK), table.schema)
-        )
+        """Register a table in batches of a size that DuckDB reads well; it is copied only where its own are too small."""
+        batches = table.to_batches(max_chunksize=CHUNK)
+        if len(batches) > _CUTS * (table.num_rows // CHUNK + 1):
+            batches = table.combine_chunks().to_batches(max_chunksize=CHUNK)
+        self.connection.register(name, pa.Table.from_batches(batches, table.schema))
 
     def _query(self, sql: str) -> pa.Table:
         made: pa.Table = self.connection.execute(sql).to_arrow_table()

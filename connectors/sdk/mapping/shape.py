@@ -13,7 +13,7 @@ from connectors.sdk import paths
 from connectors.sdk.mapping.duckdb_paths import pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 MAX_CHILDREN: Final = 400
 _ROWS_AT_ONCE: Final = 10_000
@@ -104,9 +104,7 @@ class _Explorer:
                 if "OBJECT" in types and path not in seen and len(path) < MAX_DEPTH:
                     objects.append(path)
                     seen.add(path)
-        for path in lists:
-            if len(prefix) + len(path) < MAX_DEPTH:
-                self._list(relation, prefix, path)
+        self._lists(relation, prefix, [path for path in lists if len(prefix) + len(path) < MAX_DEPTH])
 
     def _below(self, prefix: paths.Path) -> list[paths.Path]:
         """Return the known objects inside ``prefix`` that no further list separates from it, outer ones first."""
@@ -148,23 +146,32 @@ class _Explorer:
                 found[members[index]][kinds[kind]] += int(counts[index, kind])
         return {path: types for path, types in found.items() if types}
 
-    def _list(self, relation: str, prefix: paths.Path, path: paths.Path) -> None:
-        """Look at the elements of one list as documents of their own."""
-        name = f"shape_{len(self.shape.types)}_{len(prefix)}"
-        every = (*prefix, *path, paths.Every())
+    def _lists(self, relation: str, prefix: paths.Path, lists: Sequence[paths.Path]) -> None:
+        """Look at the elements of each of these lists as documents of their own; all lists are cut out at once."""
+        if not lists:
+            return
+        name = f"lists_{len(self.shape.types)}_{len(prefix)}"
+        pointers = ", ".join(pointer(path) for path in lists)
         self.connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {name} AS "
-            f"SELECT unnest(from_json(json_extract(d, {pointer(path)}), '[\"JSON\"]')) AS d "
-            f"FROM ({relation})"
+            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT json_extract(d, [{pointers}]) AS lists FROM ({relation})"
         )
-        types = self.connection.execute(
-            f"SELECT coalesce(json_type(d), 'NULL'), count(*) FROM {name} GROUP BY ALL"
-        ).fetchall()
+        for number, path in enumerate(lists, 1):
+            self._list(f"SELECT lists[{number}] AS d FROM {name}", (*prefix, *path, paths.Every()))
+        self.connection.execute(f"DROP TABLE {name}")
+
+    def _list(self, relation: str, every: paths.Path) -> None:
+        """Look at the elements of the lists of a relation; what is no list there has none."""
+        name = f"shape_{len(self.shape.types)}_{len(every)}"
+        self.connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE {name} AS SELECT d, coalesce(json_type(d), 'NULL') AS kind
+            FROM (SELECT unnest(json_extract(d, '$[*]')) AS d FROM ({relation}))"""
+        )
+        types = self.connection.execute(f"SELECT kind, count(*) FROM {name} GROUP BY ALL").fetchall()
         if types:
             self.shape.types[every] = Counter(dict(types))
         kinds = {kind for kind, _ in types}
         if "OBJECT" in kinds:
-            self.explore(f"SELECT d FROM {name} WHERE json_type(d) = 'OBJECT'", every)
+            self.explore(f"SELECT d FROM {name} WHERE kind = 'OBJECT'", every)
         if "ARRAY" in kinds and len(every) < MAX_DEPTH:
-            self._list(f"SELECT d FROM {name} WHERE json_type(d) = 'ARRAY'", every, ())
+            self._list(f"SELECT d FROM {name} WHERE kind = 'ARRAY'", (*every, paths.Every()))
         self.connection.execute(f"DROP TABLE {name}")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
 
+from connectors.sdk import paths
 from connectors.sdk.mapping.shape import MAX_CHILDREN, DocumentShape, discover
 from tests.connectors.sdk.mapping.test_semantics import EVERYTHING, HOOKS, RECORDS
 from tests.connectors.sdk.mapping.vendor import Mapper, mapper
@@ -81,3 +86,38 @@ def test_an_object_never_passes_for_a_text_where_a_mapping_takes_both(tmp_path: 
         ("Ada", None),
     ]
     assert [row.get("given_name") for row in texts_only.rows("person")] == ["Bo", "Ada"]
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.just(0.5) | st.sampled_from(["", "a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "c/d", "~"]), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["a", "b", "$"]), _VALUES, max_size=3), min_size=1, max_size=4))
+def test_the_shape_counts_every_node_of_every_document(documents: list[dict[str, Any]]):
+    counted: dict[paths.Path, Counter[str]] = {}
+    for document in documents:
+        _count(document, (), counted)
+    counted.pop(())
+
+    assert shape_of([json.dumps(document) for document in documents]).types == counted
+
+
+def _count(value: Any, path: paths.Path, counted: dict[paths.Path, Counter[str]]) -> None:
+    counted.setdefault(path, Counter())[_kind(value)] += 1
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _count(inner, (*path, name), counted)
+    if isinstance(value, list):
+        for inner in value:
+            _count(inner, (*path, paths.Every()), counted)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "UBIGINT" if value >= 0 else "BIGINT"
+    return {dict: "OBJECT", list: "ARRAY", str: "VARCHAR", bool: "BOOLEAN", float: "DOUBLE"}.get(type(value), "NULL")
