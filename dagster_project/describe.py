@@ -14,11 +14,11 @@ from pipelines.config import HubConfig
 
 
 def stream(manifest: Manifest, name: str) -> str:
-    """Return what a steward reads on a stream's page."""
+    """Return what a steward reads on a stream's page; lists show its first paragraph as it is written: no Markdown there."""
     spec = manifest.streams[name]
     how = "incremental" if spec.incremental else "read whole each time"
     child = f", children of `{spec.parent.stream}`" if spec.parent else ""
-    title = f"**{spec.title}** of {manifest.title}. {spec.description}"
+    title = f"{spec.title} of {manifest.title}. {spec.description}"
     return f"{title}\n\n`{spec.request.method} {spec.request.path}`, {how}{child}. [API]({manifest.docs})"
 
 

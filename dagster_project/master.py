@@ -42,7 +42,7 @@ def _canonical(config: HubConfig, entity: Entity, feeds: Sequence[tuple[str, str
         key,
         deps=[stream_key(connection, stream) for connection, stream in feeds],
         group_name="canonical",
-        description=f"Source rows of **{entity.title}**. {entity.brief}",
+        description=f"Source rows of {entity.title}. {entity.brief}",
         kinds={"table"},
         owners=["team:data-stewards"],
         metadata={

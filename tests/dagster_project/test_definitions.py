@@ -37,6 +37,15 @@ def test_every_asset_says_what_it_is_who_owns_it_and_where_it_belongs(specs: dic
     ] == []
 
 
+def test_the_first_paragraph_of_an_asset_reads_as_it_is_written_where_lists_show_it(
+    specs: dict[dg.AssetKey, dg.AssetSpec],
+):
+    marked = [
+        (key, text) for key, spec in specs.items() if set("*`[#") & set(text := str(spec.description).split("\n\n")[0])
+    ]
+    assert marked == []
+
+
 def test_every_stream_has_the_freshness_its_manifest_promises(specs: dict[dg.AssetKey, dg.AssetSpec]):
     policy = specs[stream_key("hubspot", "contacts")].freshness_policy
     assert (policy.fail_window.to_timedelta(), policy.warn_window.to_timedelta()) == (
