@@ -25,13 +25,18 @@ def test_a_small_machine_is_not_promised_more_than_before():
 
 
 def test_the_budget_is_set_on_the_connection():
-    con = connect()
-    try:
+    with connect() as con:
         (limit,) = con.execute("SELECT current_setting('memory_limit')").fetchone()
-    finally:
-        con.close()
 
     assert limit == "1.9 GiB"
+
+
+def test_half_of_the_budget_is_kept_between_statements_and_none_of_it_flushed():
+    names = ("block_allocator_memory", "allocator_flush_threshold", "allocator_bulk_deallocation_flush_threshold")
+    with connect() as con:
+        kept = con.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}").fetchone()
+
+    assert kept == ("1001.3 MiB", "1.9 GiB", "1.9 GiB")
 
 
 def test_resolve_asks_for_the_budget_of_its_records(monkeypatch: pytest.MonkeyPatch):

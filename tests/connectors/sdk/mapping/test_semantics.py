@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
 import pytest
 
-from tests.connectors.sdk.mapping.vendor import Mapper, Outcome, mapper
+from tests.connectors.sdk.mapping.vendor import Mapper, Outcome, batch_of, mapper
 
 HOOKS = """
 def initials(first: str | None, last: str | None) -> str | None:
@@ -124,9 +125,21 @@ def test_a_record_alone_gives_what_it_gives_in_a_batch_in_any_order(everything, 
         assert single.quarantine.get(str(number)) == outcome.quarantine.get(str(number))
 
 
-def _reversed(records):
-    from tests.connectors.sdk.mapping.vendor import batch_of
+@pytest.mark.parametrize("size", [1, 5])
+def test_records_give_the_same_in_whatever_chunks_they_come(everything, outcome, size):
+    """One at a time they are put together first; in larger ones they are read as they come."""
+    batch = batch_of(RECORDS)
+    chunked = pa.concat_tables([batch.slice(start, size) for start in range(0, len(RECORDS), size)])
 
+    made = Outcome(everything.compiled.run(chunked))
+
+    assert chunked.column("payload").num_chunks > 1
+    assert made.quarantine == outcome.quarantine
+    for entity in outcome.batch.rows:
+        assert made.rows(entity) == outcome.rows(entity)
+
+
+def _reversed(records):
     return batch_of(records).take(list(reversed(range(len(records)))))
 
 
