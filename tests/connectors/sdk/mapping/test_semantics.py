@@ -7,6 +7,7 @@ import json
 import pyarrow as pa
 import pytest
 
+from connectors.sdk.mapping import run
 from tests.connectors.sdk.mapping.vendor import Mapper, Outcome, batch_of, mapper
 
 HOOKS = """
@@ -125,9 +126,11 @@ def test_a_record_alone_gives_what_it_gives_in_a_batch_in_any_order(everything, 
         assert single.quarantine.get(str(number)) == outcome.quarantine.get(str(number))
 
 
-@pytest.mark.parametrize("size", [1, 5])
-def test_records_give_the_same_in_whatever_chunks_they_come(everything, outcome, size):
-    """One at a time they are put together first; in larger ones they are read as they come."""
+@pytest.mark.parametrize("small", [1, 128])
+def test_records_give_the_same_in_whatever_chunks_they_come(everything, outcome, monkeypatch, small):
+    """Chunks above the limit are read as they come, smaller ones are put together first."""
+    monkeypatch.setattr(run, "SMALL", small)
+    size = 5
     batch = batch_of(RECORDS)
     chunked = pa.concat_tables([batch.slice(start, size) for start in range(0, len(RECORDS), size)])
 
