@@ -128,7 +128,7 @@ def _pair(told: dict[str, Any]) -> str:
             f"limit {each['limit']} of rule {each['rule']}{against}"
         )
     lines += [
-        f"unique {each['system']} differs: {', '.join(each['left'])} and {', '.join(each['right'])}"
+        f"{each['system']} differs: {', '.join(each['left'])} and {', '.join(each['right'])}"
         for each in told["contradictions"]
     ]
     return "\n".join(lines)

@@ -221,9 +221,14 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
         lambda c, o, limit: f"CASE WHEN {o}_l = {o}_r THEN {similarity_sql(c)} >= {limit!r} END",
         lambda x, y, u, v, limit: u == v and jaro_winkler(x, y) >= limit,
     ),
-    "mistyped": (
-        lambda c, o, most: f"CASE WHEN {o}_l = {o}_r AND {c}_l <> {c}_r THEN {_edits_sql(c, most)} END",
-        lambda x, y, u, v, most: u == v and x != y and within_edits(x, y, most),
+    "mistyped, one's own": (
+        lambda c, o, own, most: (
+            f"CASE WHEN {o}_l = {o}_r AND {c}_l <> {c}_r AND (list_has_any({own}_l, [{c}_l]) OR list_has_any({own}_r, [{c}_r])) "
+            f"THEN {_edits_sql(c, most)} END"
+        ),
+        lambda x, y, u, v, own, other, most: (
+            u == v and x != y and (x in own or y in other) and within_edits(x, y, most)
+        ),
     ),
     "most words": (
         lambda c, share: _words_sql(c, share, "all"),

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.resolve.deterministic import BEGINNING, counted, stays_in_role
 from pipelines.resolve.index import held_values
-from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
+from pipelines.resolve.similarity import jaro_winkler
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from pipelines.resolve.cannot_link import Facts
     from pipelines.resolve.normal_form import NormalForm
     from pipelines.resolve.rules import LinkRule, Policy
     from pipelines.store.match_blocks import Line
@@ -63,6 +64,11 @@ class Holder:
 
     row: dict[str, Any]
     values: Sequence[Value] = field(default_factory=tuple)
+
+    @property
+    def facts(self) -> Facts:
+        """The record as rules that keep apart see it."""
+        return self.row, {(value.kind, value.value): value.verified for value in self.values}
 
 
 def decode(form: NormalForm, line: Line) -> Holder:
@@ -151,30 +157,3 @@ def _links(rule: LinkRule, me: Mapping[str, Any], value: Value, holder: Holder, 
     if rule.names != "compatible" or whole is None or other_whole is None:
         return True
     return coarse == other_coarse or jaro_winkler(whole, other_whole) >= COMPATIBLE
-
-
-def separated(policy: Policy, unreliable: Iterable[str], me: Holder, other: Holder) -> bool:
-    """Tell whether the two hold different identifiers of a system that a party has one of."""
-    mine, others = (_unique(policy, holder) for holder in (me, other))
-    return any(
-        differ(policy, system in set(unreliable), mine[system], others[system])
-        for system in mine.keys() & others.keys()
-    )
-
-
-def _unique(policy: Policy, holder: Holder) -> dict[str, dict[str, bool]]:
-    found: dict[str, dict[str, bool]] = {}
-    for value in holder.values:
-        system = value.value.split("=", 1)[0]
-        if value.kind == "identifier" and system in policy.unique_systems:
-            found.setdefault(system, {})[value.value] = value.verified
-    return found
-
-
-def differ(policy: Policy, doubted: bool, mine: Mapping[str, bool], others: Mapping[str, bool]) -> bool:
-    """Tell whether two records' values of one system (each verified or not) are those of two parties."""
-    if mine.keys() & others.keys():
-        return False
-    if any(mine.values()) and any(others.values()):
-        return True
-    return not doubted and damerau_levenshtein(min(mine), min(others)) > policy.typos

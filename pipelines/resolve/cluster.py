@@ -2,7 +2,9 @@
 
 Chains of plausible pairs are what merges strangers. So a component whose pairs do not all agree is rebuilt from its
 records by average linkage over *all* its pairs, and two groups join only while they agree on the whole and no
-cannot-link lies between them. Equal edges give the equal partition, whatever their order.
+cannot-link lies between them. Whether two groups agree is said by weights that are limited, so that no pair outvotes many;
+which two join first is said by weights as they are, so that a record goes with those that it agrees with best. Equal edges
+give the equal partition, whatever their order.
 """
 
 from __future__ import annotations
@@ -142,40 +144,43 @@ def refined(
     result, row, place = label.copy(), np.full(len(label), -1, np.int64), np.zeros(len(label), np.int64)
     sizes = np.bincount(label, minlength=len(label))[label]
     known = [
-        _Sized.of(inside, np.clip(inside.weight, -CLIP, CLIP).round(3), label, sizes),
+        _Sized.of(inside, np.clip(inside.weight, -CLIP, CERTAIN).round(3), label, sizes, limit=CLIP),
         _Sized.of(certain, np.full(len(certain), CERTAIN), label, sizes),
         _Sized.of(forbidden, np.full(len(forbidden), FORBIDDEN), label, sizes),
     ]
     for table in _by_size(label, chosen):
         size = table.shape[1]
-        parts = [edges.of_size(size) for edges in known]
+        parts = [(edges.of_size(size), edges.limit) for edges in known]
         step = max(1, CELLS // size**2)
         for members in np.split(table, range(step, len(table), step)):
             row[members] = np.arange(len(members))[:, None]
             place[members] = np.arange(size)
-            matrices = np.full((len(members), size, size), -CLIP)
-            for edges in parts:
+            strengths = np.full((len(members), size, size), -CLIP)
+            matrices = strengths.copy()
+            for edges, limit in parts:
                 mine = edges.where(row[edges.left] >= 0)
                 b, i, j = row[mine.left], place[mine.left], place[mine.right]
-                matrices[b, i, j] = matrices[b, j, i] = mine.weight
-            result[members] = np.take_along_axis(members, agglomerate(matrices, threshold), axis=1)
+                strengths[b, i, j] = strengths[b, j, i] = mine.weight
+                matrices[b, i, j] = matrices[b, j, i] = np.minimum(mine.weight, limit)
+            result[members] = np.take_along_axis(members, agglomerate(matrices, strengths, threshold), axis=1)
             row[members] = -1
     return result
 
 
 @dataclass(frozen=True)
 class _Sized:
-    """Edges inside components, in the order of the component's size."""
+    """Edges inside components, in the order of the component's size; none says more than ``limit`` for two groups."""
 
     edges: Edges
     sizes: Ints
+    limit: float
 
     @staticmethod
-    def of(edges: Edges, weight: Floats, label: Ints, sizes: Ints) -> _Sized:
+    def of(edges: Edges, weight: Floats, label: Ints, sizes: Ints, limit: float = CERTAIN) -> _Sized:
         """Sort the edges that lie inside a component; ``weight`` takes the place of theirs."""
         inside = np.flatnonzero(label[edges.left] == label[edges.right])
         order = inside[np.argsort(sizes[edges.left[inside]], kind="stable")]
-        return _Sized(Edges(edges.left[order], edges.right[order], weight[order]), sizes[edges.left[order]])
+        return _Sized(Edges(edges.left[order], edges.right[order], weight[order]), sizes[edges.left[order]], limit)
 
     def of_size(self, size: int) -> Edges:
         """Return the edges inside components of one size."""
@@ -212,32 +217,37 @@ def supported(label: Ints, inside: Edges) -> Floats:
     return result
 
 
-def agglomerate(matrices: Floats, threshold: float) -> Ints:
+def agglomerate(matrices: Floats, strengths: Floats, threshold: float) -> Ints:
     """Average linkage of many components of one size at once: each joins the two groups that agree best.
 
-    ``matrices`` holds the weights of all pairs of each component. Groups join while their mean weight is at least
-    ``threshold`` and what their sizes ask for. Returns of each record the first record of its group, by place.
+    ``matrices`` holds the weights of all pairs of each component, limited; ``strengths`` the same as they are. Groups may
+    join while their mean weight is at least ``threshold`` and what their sizes ask for; of those that may, the two join
+    whose mean strength exceeds it most. Returns of each record the first record of its group, by place.
     """
     count, size, _ = matrices.shape
-    sums, sizes = matrices.copy(), np.ones((count, size))
-    sums[:, range(size), range(size)] = -np.inf
+    sizes = np.ones((count, size))
+    sums, strong = matrices.copy(), strengths.copy()
+    for table in (sums, strong):
+        table[:, range(size), range(size)] = -np.inf
     required = np.full((count, size, size), float(threshold))
     first = np.tile(np.arange(size), (count, 1))
     open_ = np.arange(count)
     for _ in range(size - 1):
-        surplus = sums[open_] / (sizes[open_, :, None] * sizes[open_, None, :]) - required[open_]
-        best = surplus.reshape(len(open_), -1).argmax(axis=1)
-        joins = surplus.reshape(len(open_), -1)[np.arange(len(open_)), best] >= 0
+        pairs, asked = sizes[open_, :, None] * sizes[open_, None, :], required[open_]
+        ranks = np.where(sums[open_] / pairs >= asked, strong[open_] / pairs - asked, -np.inf).reshape(len(open_), -1)
+        best = ranks.argmax(axis=1)
+        joins = ranks[np.arange(len(open_)), best] > -np.inf
         open_, best = open_[joins], best[joins]
         if not len(open_):
             break
         a, b = np.minimum(best // size, best % size), np.maximum(best // size, best % size)
-        joined = sums[open_, a] + sums[open_, b]
-        sums[open_, a], sums[open_, :, a] = joined, joined
-        sums[open_, a, a] = -np.inf
-        sums[open_, b], sums[open_, :, b] = -np.inf, -np.inf
+        for table in (sums, strong):
+            joined = table[open_, a] + table[open_, b]
+            table[open_, a], table[open_, :, a] = joined, joined
+            table[open_, a, a] = -np.inf
+            table[open_, b], table[open_, :, b] = -np.inf, -np.inf
         sizes[open_, a] += sizes[open_, b]
-        asked = _required(sizes[open_], sizes[open_, a][:, None], threshold)
-        required[open_, a], required[open_, :, a] = asked, asked
+        needed = _required(sizes[open_], sizes[open_, a][:, None], threshold)
+        required[open_, a], required[open_, :, a] = needed, needed
         first[open_] = np.where(first[open_] == b[:, None], a[:, None], first[open_])
     return first

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from pipelines.resolve import sql
 from pipelines.resolve.cluster import CERTAIN, Edges
@@ -14,7 +13,6 @@ from pipelines.resolve.features import normal, not_blocked
 if TYPE_CHECKING:
     import duckdb
 
-    from pipelines.resolve.cluster import Ints
     from pipelines.resolve.features import Feature
     from pipelines.resolve.rules import LinkRule, Policy
 
@@ -188,25 +186,3 @@ def _certain(con: duckdb.DuckDBPyConnection, table: str, weight: float) -> Edges
     found = con.execute(f"SELECT l, r FROM {table} ORDER BY l, r").to_arrow_table()
     left, right = (found[name].to_numpy().astype(np.int64) for name in ("l", "r"))
     return Edges(left, right, np.full(len(left), weight))
-
-
-def conflicts(con: duckdb.DuckDBPyConnection, label: Ints, policy: Policy, unreliable: tuple[str, ...] = ()) -> Edges:
-    """Return the pairs inside the clusters of ``label`` that hold different unique identifiers.
-
-    In an ``unreliable`` system (one that the model saw wrong among matches) only verified values separate.
-    """
-    con.register("label_arrow", pa.table({"rid": np.arange(len(label), dtype=np.int32), "cluster": label}))
-    systems = sql.literals(policy.unique_systems)
-    con.execute(
-        f"""CREATE OR REPLACE TABLE conflict AS WITH one AS (
-            SELECT cluster, rid, split_part(value, '=', 1) AS system, list(value) AS all_values, min(value) AS value,
-            bool_or(verified) AS sure FROM held JOIN label_arrow USING (rid)
-            WHERE kind = 'identifier' AND split_part(value, '=', 1) IN {systems} GROUP BY ALL
-        )
-        SELECT DISTINCT a.rid AS l, b.rid AS r FROM one a JOIN one b USING (cluster, system)
-        WHERE a.rid < b.rid AND NOT list_has_any(a.all_values, b.all_values)
-        AND ((a.sure AND b.sure)
-            OR (damerau_levenshtein(a.value, b.value) > {policy.typos} AND system NOT IN {sql.literals(unreliable)}))"""
-    )
-    con.unregister("label_arrow")
-    return _certain(con, "conflict", 0.0)

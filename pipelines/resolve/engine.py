@@ -16,6 +16,7 @@ from pipelines.resolve import blocking, cluster, deterministic, sampling, weight
 from pipelines.resolve.alarms import Alarm, alarms
 from pipelines.resolve.batches import in_batches
 from pipelines.resolve.bulk import InProcess, OnSpark
+from pipelines.resolve.cannot_link import CannotLinks
 from pipelines.resolve.cluster import Edges
 from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.compiled import compile_model
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from pipelines.resolve.model import Weighted
     from pipelines.resolve.rules import Policy
     from pipelines.spark.session import Spark
-
-UNRELIABLE = 0.001
 
 
 @dataclass(frozen=True)
@@ -320,17 +319,11 @@ def partition_of(
         _count(con, "norm"),
         _edges(con, "scored") if scored is None else scored,
         deterministic.links(con),
-        lambda label: deterministic.conflicts(con, label, policy, unreliable_systems(model)),
+        lambda label: CannotLinks.of(model, policy).make(con, label),
         model.threshold,
         lambda left, right: _score_all(con, compiled, left, right, -cluster.CLIP),
         decided,
     )
-
-
-def unreliable_systems(model: MatchModel) -> tuple[str, ...]:
-    """Return identifier systems whose values differ among matching records more often than a unique one's may."""
-    found = {item.name: item.levels[-1][1] for item in model.comparisons if item.origin == "learned"}
-    return tuple(system for system, column in model.systems.items() if found.get(column, 0.0) > UNRELIABLE)
 
 
 def _edges(con: duckdb.DuckDBPyConnection, table: str) -> Edges:
@@ -357,7 +350,7 @@ def _resolution(
         f"""SELECT l, r, kind, rule, judgement, weight FROM (
             SELECT l, r, 'deterministic' AS kind, rule, 'positive' AS judgement, NULL::DOUBLE AS weight FROM link
             UNION ALL
-            SELECT l, r, 'deterministic', 'unique_identifier', 'negative', NULL FROM conflict
+            SELECT l, r, 'deterministic', rule, 'negative', NULL FROM conflict
             UNION ALL
             SELECT l, r, 'scored', NULL, CASE WHEN round(weight, 6) >= {model.threshold!r} THEN 'positive' ELSE 'unsure' END,
             round(weight, 3)

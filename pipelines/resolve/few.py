@@ -1,8 +1,8 @@
 """The steps of an increment of few records, in Python: what ``set_based`` does by statements, without their planning.
 
 Every rule is the one that all records go through: normal forms are the model's expressions, scores the compiled scorer's,
-links and contradictions those of ``few_links``. A test holds the two ways to the same outcome. Where a change turns out to
-concern many (a value of hundreds, a large block that opens) it is left to the statements.
+links those of ``few_links``, what keeps apart ``cannot_link``. A test holds the two ways to the same outcome. Where a change
+turns out to concern many (a value of hundreds, a large block that opens) it is left to the statements.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Links without a score, and contradictions, among few records: ``deterministic`` for the records at hand, in Python."""
+"""Links without a score among few records: ``deterministic`` for the records at hand, in Python."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.resolve.candidates import COMPATIBLE, Names, differ, is_one_name, names_of
+from pipelines.resolve.candidates import COMPATIBLE, Names, is_one_name, names_of
 from pipelines.resolve.deterministic import counted, stays_in_role
 from pipelines.resolve.similarity import jaro_winkler
 
@@ -99,28 +99,3 @@ def _agree(rule: LinkRule, one: Party, other: Party) -> bool:
         return True
     same = coarse is not None and coarse == other.names[0]
     return same or jaro_winkler(whole, other.names[1]) >= COMPATIBLE
-
-
-def contradictions(
-    policy: Policy, unreliable: Collection[str], parties: Sequence[Party], clusters: Iterable[Sequence[int]]
-) -> list[tuple[int, int]]:
-    """Return the pairs (by place) inside clusters that hold different values of a system that a party has one of."""
-    found = []
-    unique = [_unique(policy, party) for party in parties]
-    for members in clusters:
-        holding = [place for place in members if unique[place]]
-        for at, one in enumerate(holding):
-            for other in holding[at + 1 :]:
-                systems = unique[one].keys() & unique[other].keys()
-                if any(differ(policy, s in unreliable, unique[one][s], unique[other][s]) for s in systems):
-                    found.append((one, other))
-    return found
-
-
-def _unique(policy: Policy, party: Party) -> dict[str, dict[str, bool]]:
-    found: dict[str, dict[str, bool]] = {}
-    for (kind, value), sure in party.held.items():
-        system = value.split("=", 1)[0]
-        if kind == "identifier" and system in policy.unique_systems:
-            found.setdefault(system, {})[value] = sure
-    return found

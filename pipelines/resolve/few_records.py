@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.resolve import cluster
 from pipelines.resolve.cluster import CERTAIN, Edges
-from pipelines.resolve.few_links import Party, contradictions
+from pipelines.resolve.few_links import Party
 from pipelines.resolve.index import held_values
 from pipelines.resolve.neighbours import MissingRow
 from pipelines.resolve.ready import ready
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.resolve.cluster import Ints
-    from pipelines.resolve.incremental import Given, Pair
+    from pipelines.resolve.incremental import Against, Given, Pair
     from pipelines.store.match_blocks import Line
 
 MOST_REACHED = 60
@@ -88,21 +88,21 @@ class Records:
             raise MissingRow
         return True
 
-    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Pair]]:
-        """Decide these records anew as a full run would; return them, their clusters, and pairs that contradict."""
+    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Against]]:
+        """Decide these records anew as a full run would; return them, their clusters, and pairs that a rule keeps apart."""
         given, order = self._given, sorted(reached, key=lambda sid: self.rows[sid].ref)
         if len(order) > MOST_REACHED:
             raise TooMany
         place = {sid: at for at, sid in enumerate(order)}
-        parties = [self._party(sid) for sid in order]
-        against: list[Pair] = []
+        facts = [(self._row(sid), self._party(sid).held) for sid in order]
+        against: list[Against] = []
 
         def conflicts(label: Ints) -> Edges:
             members: dict[int, list[int]] = defaultdict(list)
             for at, own in enumerate(label.tolist()):
                 members[own].append(at)
-            against[:] = contradictions(given.policy, self._form.unreliable, parties, members.values())
-            return _edges([(*pair, 0.0) for pair in against])
+            against[:] = self._form.cannot_links.among(facts, members.values())
+            return _edges([(one, other, 0.0) for one, other, _ in against])
 
         def score_all(left: Ints, right: Ints) -> Edges:
             return self._weighed(order, zip(left.tolist(), right.tolist(), strict=True))
@@ -116,7 +116,7 @@ class Records:
             score_all,
             given.constraints.over(np.array(order, np.int64)),
         )
-        return np.array(order, np.int64), labels, [(order[one], order[other]) for one, other in against]
+        return np.array(order, np.int64), labels, [(order[one], order[other], rule) for one, other, rule in against]
 
     def _weighed(self, order: list[int], pairs: Iterable[tuple[int, ...]]) -> Edges:
         found = [(one, other, self._weight(order[one], order[other])) for one, other in pairs]

@@ -6,8 +6,10 @@ made of that name is still a common name. So a scored pair of people stands only
 
 - given names clearly differ, or differ a little and the birth years too, or differ a little in one home: something *personal*
   agrees (birth date, issued identifier, social handle, an e-mail address or phone that only one name holds, an address that
-  is a typing error away or that carries one of the given names); else the pair is refused. Birth dates a typing error apart
-  are personal but for who shares what a household shares: brothers and sisters are born on days that look alike too;
+  carries one of the given names or is a typing error away from one that does); else the pair is refused. Where given names
+  clearly differ a birth date needs more beside it: of one family name some are born on one day, and twins are. Birth dates a
+  typing error apart are personal but for who shares what a household shares: brothers and sisters are born on days that look
+  alike too;
 - a given name is missing: something personal agrees, or nothing that a household shares does; else the pair is not linked;
 - family names clearly differ: something personal agrees; else the pair is not linked;
 - names are alike: anything beyond the name agrees; else the pair is not linked. A birth year is nothing beyond the name where
@@ -47,6 +49,7 @@ class Guard:
     """The highest weight that a pair may have: what is personal, and what else must agree."""
 
     personal: AnyOf
+    born: AnyOf
     dated: AnyOf
     household: AnyOf
     given_alike: AnyOf
@@ -61,6 +64,7 @@ class Guard:
         """The columns of ``norm`` that the guard reads."""
         groups = (
             self.personal,
+            self.born,
             self.dated,
             self.household,
             self.given_alike,
@@ -75,9 +79,11 @@ class Guard:
     def sql(self) -> str:
         """The cap of a pair as SQL over ``…_l`` and ``…_r``; NULL = its score stands."""
         families = "family_l IS NOT NULL AND family_r IS NOT NULL" if self.families else "false"
+        other_given = f"given_l IS NOT NULL AND given_r IS NOT NULL AND NOT {self.given_alike.sql}"
         return f"""CASE WHEN {self.personal.sql} THEN NULL
-            WHEN {self.dated.sql} THEN CASE WHEN given_l IS NOT NULL AND given_r IS NOT NULL
-                AND NOT {self.given_alike.sql} AND {self.household.sql} THEN {DOUBTFUL} END
+            WHEN {self.born.sql} THEN CASE WHEN {other_given} AND NOT {self.beyond.sql} THEN {DOUBTFUL} END
+            WHEN {self.dated.sql} THEN CASE WHEN {other_given} AND ({self.household.sql} OR NOT {self.beyond.sql})
+                THEN {DOUBTFUL} END
             WHEN given_l IS NULL OR given_r IS NULL THEN CASE WHEN {self.household.sql} THEN {DOUBTFUL} END
             WHEN NOT {self.given_alike.sql} THEN {REFUSED}
             WHEN NOT {self.given_equal.sql} AND ({self._another_year_sql} OR {self.household.sql}) THEN {REFUSED}
@@ -105,9 +111,12 @@ class Guard:
         if self.personal.holds(left, right):
             return None
         unnamed = left["given"] is None or right["given"] is None
-        if self.dated.holds(left, right):
-            named_alike = unnamed or self.given_alike.holds(left, right)
-            return DOUBTFUL if not named_alike and self.household.holds(left, right) else None
+        born = self.born.holds(left, right)
+        if born or self.dated.holds(left, right):
+            if unnamed or self.given_alike.holds(left, right):
+                return None
+            at_home = not born and self.household.holds(left, right)
+            return DOUBTFUL if at_home or not self.beyond.holds(left, right) else None
         if unnamed:
             return DOUBTFUL if self.household.holds(left, right) else None
         if not self.given_alike.holds(left, right):
@@ -132,6 +141,7 @@ def guard_of(features: Iterable[Feature], telling: Iterable[str]) -> Guard | Non
         return None
     return Guard(
         personal=AnyOf(tuple(_personal(found, names))),
+        born=AnyOf(tuple(check("equal", f.column) for f in found if f.kind == "date")),
         dated=AnyOf(tuple(check("edits", f.column, 1) for f in found if f.kind == "date")),
         household=AnyOf(tuple(_household(found, names))),
         given_alike=AnyOf(_given_alike(names, _DIFFERENT_BELOW)),
@@ -162,12 +172,11 @@ def _swapped(names: set[str]) -> list[Check]:
 def _personal(features: list[Feature], names: set[str]) -> list[Check]:
     """What one person alone uses; cheap tests first."""
     found = [check("equal", f.column) for f in features if f.kind == "code"]
-    found += [check("equal", f.column) for f in features if f.kind == "date"]
     found += [check("shared", own) for column, own in OWN.items() if column in names]
     found += [check("shared", f.column) for f in features if f.kind == "social"]
     if "emails" in names:
         found.append(check("shared, one's own", "emails", "emails_named"))
-        found.append(check("mistyped", "emails_first", "emails_user", 2))
+        found.append(check("mistyped, one's own", "emails_first", "emails_user", "emails_named", 2))
     return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.resolve import cluster, index
+from pipelines.resolve import cannot_link, cluster, index
 from pipelines.resolve.few import Few
 from pipelines.resolve.few_records import TooMany, rounded
 from pipelines.resolve.neighbours import MissingRow
@@ -43,6 +43,8 @@ FEW = 8
 Statement = tuple[Any, ...]
 """A row of evidence in the order of ``KEY``."""
 Pair = tuple[int, int]
+Against = tuple[int, int, str]
+"""A pair that a rule keeps apart, and the rule."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Work(Protocol):
     def fetch(self, ids: Iterable[int]) -> None:
         """Read the lines of these records; a record may have none."""
 
-    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Pair]]:
-        """Decide these records anew as a full run would; return them, their clusters, and pairs that contradict."""
+    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Against]]:
+        """Decide these records anew as a full run would; return them, their clusters, and pairs that a rule keeps apart."""
 
     def buckets(self) -> tuple[pa.Table, Ints]:
         """Return the buckets whose postings moved, and the numbers of those that are empty now."""
@@ -230,7 +232,9 @@ class _Increment:
         """Tell whether evidence may hold two records in one cluster; what a person said always counts."""
         return row[2] != "scored" or float(row[5]) >= self.linking
 
-    def _partition(self, reached: set[int], added: list[Statement], removed: set[int]) -> tuple[Ints, Ints, list[Pair]]:
+    def _partition(
+        self, reached: set[int], added: list[Statement], removed: set[int]
+    ) -> tuple[Ints, Ints, list[Against]]:
         """Decide the reached records anew, as a full run would."""
         self.work.fetch(reached)
         here = {sid for sid in reached if sid in self.work.rows}
@@ -246,11 +250,11 @@ class _Increment:
         return self.work.partition(here, pairs, links)
 
     def _cluster_evidence(
-        self, reached: set[int], records: Ints, against: list[Pair]
+        self, reached: set[int], records: Ints, against: list[Against]
     ) -> tuple[list[Statement], set[int]]:
         """Return what clusters and people say about the reached records now, and the open evidence of that kind."""
         found: list[Statement] = [
-            (*pair, "deterministic", "unique_identifier", "negative", None, None) for pair in against
+            (left, right, "deterministic", rule, "negative", None, None) for left, right, rule in against
         ]
         said = self.given.constraints.evidence(records).to_pylist()
         found += [(*(row[name] for name in KEY[:-1]), None) for row in said]
@@ -298,7 +302,7 @@ def _table(rows: list[Statement]) -> pa.Table:
 
 
 def _is_link(kind: object, rule: object) -> bool:
-    return kind == "deterministic" and rule != "unique_identifier"
+    return kind == "deterministic" and rule not in cannot_link.RULES
 
 
 def links_of(given: Given, outcome: Outcome) -> dict[int, int] | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from connectors.sdk.errors import FixConfig
 from pipelines.resolve.blocking import LARGEST_BLOCK
-from pipelines.resolve.candidates import Holder, Value, decode, names_of, rule_between, separated
+from pipelines.resolve.candidates import Holder, Value, decode, names_of, rule_between
 from pipelines.resolve.guards import OWN
 from pipelines.resolve.index import bucket_of, is_indexed, postings_of
 from pipelines.resolve.match_view import MATCHED_ENTITIES
@@ -169,7 +169,7 @@ class Lookup:
             rule = linked.get(sid)
             if rule is None and weight < floor:
                 continue
-            apart = separated(self._policy, form.unreliable, me, other)
+            apart = form.cannot_links.between(me.facts, other.facts) is not None
             is_match = not apart and (rule is not None or weight >= form.threshold)
             chance = 1.0 if rule else float(probability(np.array([weight]))[0])
             found = Candidate(entities[sid], sid, weight, chance, rule, is_match)

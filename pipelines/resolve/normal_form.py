@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from pipelines.resolve import blocking, finish, sql
+from pipelines.resolve.cannot_link import CannotLinks
 from pipelines.resolve.deterministic import KINDS
 from pipelines.resolve.evaluate import compiled
 from pipelines.resolve.features import cleaned_exprs, norm_exprs, normal, not_blocked
@@ -38,9 +39,7 @@ class NormalForm:
     """The normal form of records under one model; it is made once, in milliseconds, and keeps nothing of a record."""
 
     def __init__(self, model: MatchModel, policy: Policy) -> None:
-        from pipelines.resolve.engine import unreliable_systems  # noqa: PLC0415  engine imports what this is made of
-
-        self.threshold, self.unreliable = model.threshold, unreliable_systems(model)
+        self.threshold, self.cannot_links = model.threshold, CannotLinks.of(model, policy)
         self.names = line_schema(model.features).names
         self._limit = policy.shared_value_names
         self._listed = [(f.kind, f.column) for f in model.features if f.kind in KINDS]

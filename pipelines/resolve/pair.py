@@ -41,7 +41,8 @@ def explain_pair(
     (ordered by reference), ``together``, ``because`` (the reasons, the binding ones first), ``evidence`` (what the ledger
     holds of the pair), ``waterfall`` (steps that sum to its score), ``counts`` (from the score, by rules and people's words, to
     what the pair counts for in the partition; these steps sum up too), ``shared`` (values both hold, by rule, with holders and
-    limits), ``contradictions`` (unique identifiers that differ), ``path`` (the way between them, where they are together).
+    limits), ``contradictions`` (unique identifiers that differ, birth dates a generation apart), ``path`` (the way between
+    them, where they are together).
     """
     pair = _pair(store, left, right, policy_path, tenant_id)
     fall = pair.waterfall
@@ -55,7 +56,7 @@ def explain_pair(
         "waterfall": fall and fall.to_dict() | pair.judged(fall),
         "counts": counted(None if fall is None else fall.score, pair.direct),
         "shared": shared_values(pair.policy, pair.facts, *pair.ids) if pair.both else [],
-        "contradictions": contradictions(pair.policy, pair.facts, *pair.ids) if pair.both else [],
+        "contradictions": contradictions(pair.model, pair.policy, pair.facts, *pair.ids) if pair.both else [],
         "path": [pair.told(edge) for edge in pair.path] if pair.together else [],
     }
 
@@ -211,7 +212,7 @@ class _Pair:
         return [{"reason": "absent", "record": each.source_ref, "why": why[not each.deleted]} for each in gone]
 
     def _forbidden(self) -> list[dict[str, Any]]:
-        """Return unique identifiers that differ, of the two or of records that are with them."""
+        """Return what keeps the two, or records that are with them, apart by a rule."""
         sides = [set(each) | {record} for each, record in zip(self.clusters, self.ids, strict=True)]
         across = [
             edge for edge in self.edges if edge.kind == "deterministic" and edge.judgement == "negative"

@@ -40,6 +40,7 @@ class Policy:
     blocked: Mapping[str, tuple[str, ...]]
     unique_systems: tuple[str, ...]
     typos: int
+    generation_years: int | None
     ignored_terms: frozenset[str]
     ledger_floor: float
     shared_value_names: int
@@ -76,6 +77,7 @@ def _build(data: Mapping[str, Any]) -> Policy:
         blocked={kind: tuple(patterns) for kind, patterns in data["blocked"].items()},
         unique_systems=tuple(data["unique"]["systems"]),
         typos=data["unique"]["typos"],
+        generation_years=data.get("generation_years"),
         ignored_terms=frozenset(data["ignored_terms"]),
         ledger_floor=data["ledger_floor"],
         shared_value_names=data["shared_value_names"],

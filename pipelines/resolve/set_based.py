@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from pipelines.resolve.cluster import Ints
-    from pipelines.resolve.incremental import Given, Pair
+    from pipelines.resolve.incremental import Against, Given, Pair
     from pipelines.resolve.index import Hashes
     from pipelines.resolve.neighbours import Part
     from pipelines.store.match_blocks import Line
@@ -104,8 +104,8 @@ class SetBased(Affected):
         """Read the lines of these records."""
         self.near.fetch(ids)
 
-    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Pair]]:
-        """Decide these records anew as a full run would; return them, their clusters, and pairs that contradict."""
+    def partition(self, reached: Iterable[int], pairs: set[Pair], links: set[Pair]) -> tuple[Ints, Ints, list[Against]]:
+        """Decide these records anew as a full run would; return them, their clusters, and pairs that a rule keeps apart."""
         given = self._given
         self.near.load(reached)
         order = self.near.ids("SELECT sid FROM numbered ORDER BY rid")
@@ -117,8 +117,8 @@ class SetBased(Affected):
         score_pairs(self.con, compiled, "pair", "scored", None)
         records = np.array(order, np.int64)
         labels = engine.partition_of(self.con, given.model, given.policy, given.constraints.over(records))
-        against = self.con.execute("SELECT l, r FROM conflict").fetchall()
-        return records, labels, [(order[left], order[right]) for left, right in against]
+        against = self.con.execute("SELECT l, r, rule FROM conflict").fetchall()
+        return records, labels, [(order[left], order[right], rule) for left, right, rule in against]
 
     def _edge_table(self, name: str, pairs: set[Pair], row: dict[int, int]) -> None:
         ends = sorted((min(row[a], row[b]), max(row[a], row[b])) for a, b in pairs)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.resolve.candidates import COMPATIBLE, Names, names_of
+from pipelines.resolve.cannot_link import GENERATION, CannotLinks, unique_values
 from pipelines.resolve.deterministic import counted
 from pipelines.resolve.similarity import jaro_winkler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pipelines.resolve.agreement import Row
+    from pipelines.resolve.cannot_link import Held
     from pipelines.resolve.compared import Compared, Holders, Value
+    from pipelines.resolve.model import MatchModel
     from pipelines.resolve.rules import LinkRule, Policy
 
 
@@ -35,24 +38,25 @@ def shared_values(policy: Policy, facts: Compared, left: int, right: int) -> lis
     ]  # fmt: skip
 
 
-def contradictions(policy: Policy, facts: Compared, left: int, right: int) -> list[dict[str, Any]]:
-    """Return the unique identifiers in which two records differ: of such a system a party has one at most."""
+def contradictions(model: MatchModel, policy: Policy, facts: Compared, left: int, right: int) -> list[dict[str, Any]]:
+    """Return what two records say of which a party has one at most: unique identifiers that differ, distant birth dates."""
     found = []
     for system in sorted(policy.unique_systems):
-        values = [_of_system(facts.held[record], system) for record in (left, right)]
+        values = [_of_system(policy, facts.held[record], system) for record in (left, right)]
         if all(values) and not values[0].keys() & values[1].keys():
             sure = [any(each.values()) for each in values]
             found.append({"system": system, "left": sorted(values[0]), "right": sorted(values[1]), "verified": sure})
+    rules = CannotLinks.of(model, policy)
+    both = [(facts.rows[record], facts.held[record]) for record in (left, right)]
+    if rules.generation is not None and rules.between(*both) == GENERATION:
+        one, other = ([row[rules.generation.date]] for row, _ in both)
+        found.append({"system": rules.generation.date, "left": one, "right": other, "verified": [False, False]})
     return found
 
 
-def _of_system(held: Mapping[Value, bool], system: str) -> dict[str, bool]:
+def _of_system(policy: Policy, held: Held, system: str) -> dict[str, bool]:
     begin = f"{system}="
-    return {
-        value.removeprefix(begin): sure
-        for (kind, value), sure in held.items()
-        if kind == "identifier" and value.startswith(begin)
-    }
+    return {value.removeprefix(begin): sure for name, value, sure in unique_values(policy, held) if name == system}
 
 
 def _against(rule: LinkRule, value: Value, facts: Compared, left: int, right: int) -> Iterable[str]:

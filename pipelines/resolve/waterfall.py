@@ -18,7 +18,7 @@ from pipelines.resolve.guards import DOUBTFUL, REFUSED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipelines.resolve.agreement import Row
+    from pipelines.resolve.agreement import Check, Row
     from pipelines.resolve.compiled import Compiled, CompiledComparison
     from pipelines.resolve.guards import Guard
     from pipelines.resolve.model import MatchModel, Weighted
@@ -89,7 +89,9 @@ def guard_reason(guard: Guard, left: Row, right: Row) -> str:
     """Say in words why the guard holds a pair down, or why it lets its score stand."""
     personal = next((part for part in guard.personal.parts if part.holds(left, right)), None)
     if personal is not None:
-        return f"something personal agrees: {' '.join(map(str, (personal.name, *personal.args)))}"
+        return f"something personal agrees: {_words(personal)}"
+    if (date := _date(guard, left, right)) is not None:
+        return _of_date(guard, date, left, right)
     if left["given"] is None or right["given"] is None:
         held = guard.household.holds(left, right)
         return "a given name is missing and " + (
@@ -103,7 +105,28 @@ def guard_reason(guard: Guard, left: Row, right: Row) -> str:
     beyond = next((part for part in guard.beyond.parts if part.holds(left, right)), None)
     if beyond is None:
         return "names are alike, and nothing beyond them agrees"
-    return f"more than the name agrees: {' '.join(map(str, (beyond.name, *beyond.args)))}"
+    return f"more than the name agrees: {_words(beyond)}"
+
+
+def _date(guard: Guard, left: Row, right: Row) -> Check | None:
+    """Return in what birth dates agree, or are a typing error apart."""
+    return next((part for part in (*guard.born.parts, *guard.dated.parts) if part.holds(left, right)), None)
+
+
+def _of_date(guard: Guard, date: Check, left: Row, right: Row) -> str:
+    unnamed = left["given"] is None or right["given"] is None
+    if unnamed or guard.given_alike.holds(left, right):
+        return f"something personal agrees: {_words(date)}"
+    if date not in guard.born.parts and guard.household.holds(left, right):
+        return "given names clearly differ, and in one household birth dates that look alike are those of two"
+    beyond = next((part for part in guard.beyond.parts if part.holds(left, right)), None)
+    if beyond is None:
+        return "given names clearly differ, and nothing beyond the birth date agrees"
+    return f"more than the birth date agrees: {_words(beyond)}"
+
+
+def _words(part: Check) -> str:
+    return " ".join(map(str, (part.name, *part.args)))
 
 
 def _guarded(guard: Guard, left: Row, right: Row, exact: float) -> list[Step]:

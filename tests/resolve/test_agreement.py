@@ -13,12 +13,14 @@ from pipelines.resolve.agreement import AnyOf, Check, check
 from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
 
 WORDS = pa.list_(pa.string())
-SCHEMA = pa.schema([("x", pa.string()), ("y", pa.string()), ("date", pa.string()), ("words", WORDS), ("own", WORDS)])
+SCHEMA = pa.schema(
+    [("x", pa.string()), ("y", pa.string()), ("date", pa.string()), ("words", WORDS), ("own", WORDS), ("named", WORDS)]
+)
 CASES = [
     check("equal", "x"), check("swapped", "x", "y"), check("similar", "x", 0.85), check("changed places", "x", "y", "y", 0.8),
     check("short form", "x", 0.84), check("same start", "x", 2), check("same end", "x", 3), check("edits", "x", 1),
     check("edits", "x", 2), check("date edit", "date"), check("date turned", "date"), check("within ten years", "date"), check("shared", "words"),
-    check("shared, one's own", "words", "own"), check("similar and equal", "x", "y", 0.75), check("mistyped", "x", "y", 2),
+    check("shared, one's own", "words", "own"), check("similar and equal", "x", "y", 0.75), check("mistyped, one's own", "x", "y", "named", 2),
     check("most words", "words", 80), check("most words", "words", 50), check("words of the shorter", "words", 50),
     check("contained", "words"), check("known as", "words"), check("moved", "x", "y", 0.88), check("within a year", "date"),
     check("one of the words", "x", "y"),
@@ -64,7 +66,9 @@ def _row(rng: random.Random, like: dict[str, Any] | None = None) -> dict[str, An
 
     held = words()
     own = [word for word in held or [] if rng.random() < 0.5] if held is not None else None
-    return {"x": text("x"), "y": text("y"), "date": date(), "words": held, "own": own}
+    x = text("x")
+    named = [x] if x and rng.random() < 0.5 else []
+    return {"x": x, "y": text("y"), "date": date(), "words": held, "own": own, "named": named}
 
 
 @pytest.fixture(scope="module")

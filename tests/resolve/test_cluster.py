@@ -50,6 +50,23 @@ def test_forbidden_pair_is_never_in_one_cluster() -> None:
     assert labels[1] != labels[2]
 
 
+def test_a_record_between_two_that_may_not_join_goes_with_the_one_it_agrees_with_best() -> None:
+    full = edges(
+        (0, 1, 9), (0, 2, 9), (1, 2, 9), (0, 3, 9), (1, 3, 9), (2, 3, 9), (3, 4, 30), (0, 4, 1), (1, 4, 1), (2, 4, 1)
+    )
+
+    labels = partition(5, full, full, forbidden=edges((0, 4, 0), (1, 4, 0), (2, 4, 0)))
+
+    assert labels == [0, 0, 0, 3, 3]
+
+
+def test_one_strong_pair_does_not_outvote_the_others() -> None:
+    against = edges(*((a, b, -6) for a in (0, 1) for b in (2, 3) if (a, b) != (1, 2)))
+    full = edges((0, 1, 31), (2, 3, 31), (1, 2, 20)).plus(against)
+
+    assert partition(4, full.where(full.weight > 0), full) == [0, 0, 2, 2]
+
+
 def test_certain_edge_links_despite_a_poor_score() -> None:
     assert partition(2, edges(), edges((0, 1, -3)), certain=edges((0, 1, cluster.CERTAIN))) == [0, 0]
 
@@ -87,21 +104,26 @@ def test_a_weak_edge_far_from_where_a_component_is_too_large_stays() -> None:
     assert label[size:].tolist() == [size] * 3
 
 
-def _one_by_one(matrix: np.ndarray, threshold: float) -> list[int]:
-    """Average linkage as a book describes it, one component and one join at a time."""
+def _one_by_one(matrix: np.ndarray, strength: np.ndarray, threshold: float) -> list[int]:
+    """Average linkage as a book describes it, one component and one join at a time; the strongest of those that may."""
     groups = [[n] for n in range(len(matrix))]
 
-    def surplus(a: list[int], b: list[int]) -> float:
+    def surplus(weights: np.ndarray, a: list[int], b: list[int]) -> float:
         fewer, more = sorted((len(a), len(b)))
         relief = min(cluster.RELIEF + np.log2(more), cluster.MOST_RELIEF) if more > 1 else 0.0
         required = threshold + cluster.SURCHARGE * np.log2(fewer) - relief
-        return float(np.mean([matrix[i, j] for i in a for j in b]) - required)
+        return float(np.mean([weights[i, j] for i in a for j in b]) - required)
 
     while len(groups) > 1:
-        pairs = [(surplus(a, b), -n, -m) for n, a in enumerate(groups) for m, b in enumerate(groups) if n < m]
-        best, n, m = max(pairs)
-        if best < 0:
+        pairs = [
+            (surplus(strength, a, b), -n, -m)
+            for n, a in enumerate(groups)
+            for m, b in enumerate(groups)
+            if n < m and surplus(matrix, a, b) >= 0
+        ]
+        if not pairs:
             break
+        _, n, m = max(pairs)
         groups[-n] = sorted(groups[-n] + groups.pop(-m))
     return [min(next(group for group in groups if n in group)) for n in range(len(matrix))]
 
@@ -112,9 +134,13 @@ def test_components_of_one_size_are_refined_together_as_each_would_be_alone() ->
         upper = np.triu(rng.normal(0, 5, (60, size, size)), 1)
         matrices = upper + upper.transpose(0, 2, 1)
 
-        first = cluster.agglomerate(matrices, -1.0)
+        limited = np.minimum(matrices, cluster.CLIP)
 
-        assert first.tolist() == [_one_by_one(matrix, -1.0) for matrix in matrices]
+        first = cluster.agglomerate(limited, matrices, -1.0)
+
+        assert first.tolist() == [
+            _one_by_one(matrix, strength, -1.0) for matrix, strength in zip(limited, matrices, strict=True)
+        ]
         assert len({tuple(row) for row in first.tolist()}) > 1
 
 

@@ -63,7 +63,7 @@ def test_the_steps_always_sum_to_the_total() -> None:
 def test_the_partition_counts_a_pair_so(against: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
     monkeypatch.setattr(
-        cluster, "agglomerate", lambda found, _: (seen.append(found[0, 0, 1]), np.array([[0, 0, 0]]))[1]
+        cluster, "agglomerate", lambda found, _strengths, _: (seen.append(found[0, 0, 1]), np.array([[0, 0, 0]]))[1]
     )
     apart = Edges(np.array([0]), np.array([1]), np.zeros(1)) if against else Edges.none()
     certain = Edges(np.array([0]), np.array([1]), np.array([CERTAIN]))

@@ -19,7 +19,7 @@ from pipelines.resolve.rules import load_policy
 from pipelines.resolve.set_based import SetBased
 from pipelines.store import Store, decisions, identity, match_index
 from tests.resolve.test_incremental import change, stored, wrote
-from tests.resolve.world import forget, land, people, resolve, with_stubs
+from tests.resolve.world import forget, land, people, resolve, with_fathers, with_stubs
 
 pytestmark = pytest.mark.slow  # each goes through whole stages
 
@@ -88,7 +88,7 @@ def test_both_ways_come_to_the_same_whatever_changes(
         monkeypatch.setattr(module, limit, 100_000)
     world, first, rng = people(_COUNT, seed=seed), _FIRST, random.Random(seed)
     if stubs:
-        world, first = with_stubs(people(_COUNT + 80, seed=seed)), _FIRST + 80
+        world, first = with_stubs(with_fathers(people(_COUNT + 80, seed=seed))), _FIRST + 80
     land(sqlite_store, world[:first])
     resolve(sqlite_store)
     for at in range(first, len(world), 20):

@@ -10,6 +10,7 @@ import pytest
 from pipelines.resolve.features import Feature
 from pipelines.resolve.guards import DOUBTFUL, REFUSED, guard_of
 from pipelines.resolve.short_forms import FORMS, full_names
+from pipelines.resolve.waterfall import guard_reason
 
 FEATURES = tuple(
     Feature(column, kind, column)
@@ -133,6 +134,44 @@ def test_an_address_that_is_a_typing_error_away_is_personal():
         {"given": given, "emails": [f"kim5422@{host}.example"]} for given, host in (("kim", "mail"), ("joe", "mial"))
     )
     assert _weight(one, other) == SCORE
+
+
+def test_an_office_s_mailbox_is_no_typing_error_of_another_office_s():
+    one, other = (
+        {"given": given, "family": "berg", "emails": [f"buchhaltung@firm{n}.example"]}
+        for given, n in (("ilona", 505), ("jasper", 425))
+    )
+    assert _weight(one, other) == REFUSED
+
+
+def test_twins_and_strangers_born_on_one_day_are_not_one_person_for_their_family_name():
+    one, other = ({"given": given, "family": "berg", "birth_date": "19840302"} for given in ("oskar", "amina"))
+    assert _weight(one, other) == DOUBTFUL
+    assert _weight(one, {**other, "birth_date": "19840303"}) == DOUBTFUL
+    assert _weight({**one, "street": "storgatan 5"}, {**other, "street": "storgatan 5"}) == SCORE
+    assert _weight(one, {**other, "given": None}) == SCORE
+    assert _weight(one, {**other, "given": "oskr"}) == SCORE
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        ({}, {"given": "amina"}, "given names clearly differ, and nothing beyond the birth date agrees"),
+        ({}, {"given": "oskarr"}, "something personal agrees: equal birth_date"),
+        ({}, {"given": None}, "something personal agrees: equal birth_date"),
+        ({"street": "5 x"}, {"street": "5 x", "given": "amina"}, "more than the birth date agrees: similar street 0.9"),
+        (
+            {"street": "5 x"},
+            {"street": "5 x", "given": "amina", "birth_date": "19840303"},
+            "given names clearly differ, and in one household birth dates that look alike are those of two",
+        ),
+    ],
+)
+def test_the_guard_says_what_a_birth_date_is_worth(one: dict[str, Any], other: dict[str, Any], why: str) -> None:
+    oskar = {"given": "oskar", "family": "berg", "birth_date": "19840302"}
+    guard = guard_of(FEATURES, ())
+    assert guard is not None
+    assert guard_reason(guard, _row({**oskar, **one}), _row({**oskar, **other})) == why
 
 
 def test_brothers_and_sisters_born_on_days_that_look_alike_are_not_linked():

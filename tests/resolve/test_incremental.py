@@ -13,7 +13,7 @@ import pytest
 from pipelines.resolve import blocking, index
 from pipelines.store import Store, decisions, identity, match_index, tables
 from pipelines.store.digest import digest
-from tests.resolve.world import forget, land, people, resolve, with_stubs
+from tests.resolve.world import forget, land, people, resolve, with_fathers, with_stubs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,9 @@ def test_after_an_increment_a_full_run_finds_nothing_to_write(
     sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, largest_block: int, stubs: bool
 ) -> None:
     monkeypatch.setattr(blocking, "LARGEST_BLOCK", largest_block)
-    world, first = (with_stubs(people(_COUNT + 80)), _FIRST + 80) if stubs else (people(_COUNT), _FIRST)
+    world, first = people(_COUNT), _FIRST
+    if stubs:
+        world, first = with_stubs(with_fathers(people(_COUNT + 80))), _FIRST + 80
     rng = random.Random(3)
     land(sqlite_store, world[:first])
     resolve(sqlite_store)
@@ -75,6 +77,12 @@ def test_after_an_increment_a_full_run_finds_nothing_to_write(
         assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
         assert stored(sqlite_store) == kept
         assert digest(sqlite_store) == meaning
+        assert not stubs or _kept_apart_by(sqlite_store, "generation") > 1
+
+
+def _kept_apart_by(store: Store, rule: str) -> int:
+    row = tables.evidence.c
+    return len(store.read(tables.evidence.select().where(row.rule == rule, row.known_to.is_(None))))
 
 
 @pytest.mark.slow

@@ -132,6 +132,27 @@ def test_a_lookup_finds_a_stub_where_an_increment_links_it(sqlite_store: Store) 
     assert [{later[mail], later[f"{mail} asked"]} in linked for mail in mails] == wanted
 
 
+def test_a_lookup_does_not_match_whom_a_rule_keeps_apart(sqlite_store: Store) -> None:
+    known = {
+        "given_name": "gustav",
+        "family_name": "kragstad",
+        "email": "gustav57@mail.example",
+        "identifier": "N1111111",
+    }
+    land(sqlite_store, [*({**person, "identifier": None} for person in people(_COUNT)), {"key": "known", **known}])
+    resolve(sqlite_store)
+    mail = {"emails": [known["email"]], "verified": [f"email={known['email']}"]}
+
+    with Lookup(sqlite_store) as lookup:
+        found = [
+            lookup.resolve_one({**known, **mail, "identifiers": [f"tax_id={number}"]})
+            for number in ("N1111111", "N9993337")
+        ]
+
+    assert [[one.is_match for one in candidates] for candidates in found] == [[True], [False]]
+    assert found[0][0].entity_id == found[1][0].entity_id
+
+
 def test_someone_nobody_knows_has_no_candidates(sqlite_store: Store) -> None:
     land(sqlite_store, people(_COUNT))
     resolve(sqlite_store)

@@ -251,6 +251,20 @@ def test_the_guard_says_what_it_holds_a_pair_down_for(sqlite_store: Store) -> No
     assert told["waterfall"]["score"] == -12
 
 
+def test_people_a_generation_apart_are_named(sqlite_store: Store) -> None:
+    home = {"given_name": "gustav", "family_name": "kragstad", "street": "248 elm road", "identifier": None}
+    father = {**home, "birth_date": "1957-02-08", "email": "gustav57@mail.example", "phone": "4520000001"}
+    son = {**home, "birth_date": "1992-07-13", "email": "gustav92@web.example", "phone": "4520000002"}
+    one, other = small(sqlite_store, father, son)
+
+    told = explain_pair(sqlite_store, one, other)
+
+    assert not told["together"]
+    assert told["contradictions"] == [
+        {"system": "birth_date", "left": ["19570208"], "right": ["19920713"], "verified": [False, False]}
+    ]
+
+
 def test_identifiers_that_differ_are_named(sqlite_store: Store) -> None:
     same = {**ADA, "email": "ada@mail.example"}
     one, other = small(sqlite_store, {**same, "identifier": "N1111111"}, {**same, "identifier": "N9993337"})

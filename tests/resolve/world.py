@@ -88,6 +88,22 @@ def with_stubs(people: Iterable[dict[str, Any]], seed: int = 7) -> list[dict[str
     return changed
 
 
+def with_fathers(people: Iterable[dict[str, Any]], seed: int = 7) -> list[dict[str, Any]]:
+    """Return the people; some records are those of a father of the same name in the same home, a few of his without a date."""
+    rng, changed = random.Random(seed), []
+    for person in people:
+        chance = rng.random()
+        if chance < 0.25 and person.get("birth_date"):
+            father = {**person, "birth_date": f"{int(person['birth_date'][:4]) - 30}{person['birth_date'][4:]}"}
+            for name in ("email", "phone"):
+                if father.get(name):
+                    father[name] = f"9{father[name]}"
+            changed.append({**father, "birth_date": None} if chance < 0.05 else father)
+        else:
+            changed.append(person)
+    return changed
+
+
 def _person(rng: random.Random, number: int) -> dict[str, Any]:
     given, family = rng.choice(_GIVEN), rng.choice(_FAMILY) + rng.choice(["", "s", "en", "i", "berg"])
     mail = f"{given}.{family}{number % 97}@mail{number % 5}.example"

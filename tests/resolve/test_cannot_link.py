@@ -1,0 +1,165 @@
+"""What two records say may forbid that they are one party, whatever a third record says; both forms of it agree."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from connectors.sdk.errors import FixConfig
+from pipelines.resolve import deterministic, load_policy
+from pipelines.resolve.cannot_link import GENERATION, UNIQUE, CannotLinks, Generation
+from pipelines.resolve.duck import connect
+from pipelines.resolve.features import build_norm, numbered
+from pipelines.resolve.finish import finish_norm
+from pipelines.resolve.model import MatchModel
+from tests.resolve.people import groups, resolve, table
+
+HOME = {"given_name": "Gustav", "family_name": "Kragstad", "street": "248 Elm Road", "postcode": "11109"}
+FATHER = {
+    **HOME,
+    "birth_date": "1957-02-08",
+    "emails": "gustav57@mail.example",
+    "phones": "+4520000001",
+    "identifiers": "crm.id=1",
+}
+SON = {
+    **HOME,
+    "birth_date": "1992-07-13",
+    "emails": "gustav92@web.example",
+    "phones": "+4520000002",
+    "identifiers": "shop.id=2",
+}
+EITHER = {**HOME, "identifiers": ["crm.id=1", "shop.id=2"]}
+NAMES = ("Gustav", "Greta", "Gerd")
+
+
+def _apart(*rows: dict[str, Any]) -> bool:
+    """Tell whether the first and the last record are kept apart by their generation, in evidence and in the outcome."""
+    found = resolve(table(*rows))
+    ends = {0, len(rows) - 1}
+    said = [
+        row["rule"] == GENERATION and row["judgement"] == "negative" and {row["left_id"], row["right_id"]} == ends
+        for row in found.evidence.to_pylist()
+    ]
+    together = any({"r0", f"r{len(rows) - 1}"} <= group for group in groups(found))
+    assert not (any(said) and together)
+    return any(said)
+
+
+def test_father_and_son_of_one_name_are_two_though_a_record_of_either_lies_between_them() -> None:
+    assert _apart(FATHER, EITHER, SON)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"birth_date": "1972-07-13"},
+        {"birth_date": "1992-01-01"},
+        {"birth_date": "1992"},
+        {"emails": FATHER["emails"]},
+        {"phones": FATHER["phones"]},
+        {"emails": [], "phones": []},
+        {"identifiers": ["crm.id=77"]},
+        {"socials": "gustav"},
+    ],
+    ids=["years", "default date", "year alone", "one mailbox", "one phone", "no contact", "identifier", "handle"],
+)
+def test_what_is_no_contradiction_of_generations(change: dict[str, Any]) -> None:
+    shared = {name: change[name] for name in ("identifiers", "socials") if name in change}
+    father, son = {**FATHER, **shared}, {**SON, **change}
+    if "identifiers" in shared:
+        father["identifiers"], son["identifiers"] = (
+            ["crm.id=1", *shared["identifiers"]],
+            ["shop.id=2", *shared["identifiers"]],
+        )
+
+    assert not _apart(father, EITHER, son)
+
+
+def test_a_phone_that_the_family_shares_makes_nobody_of_father_and_son_one() -> None:
+    phone = "+4520000009"
+    mother = {**HOME, "given_name": "Signe", "phones": phone}
+    father, son = ({**each, "emails": [], "phones": [each["phones"], phone]} for each in (FATHER, SON))
+
+    assert _apart(father, mother, EITHER, son)
+
+
+def test_the_policy_says_how_many_years_and_without_it_there_is_no_such_rule(tmp_path: Path) -> None:
+    model = resolve(table(FATHER, SON)).model
+    policy = load_policy()
+
+    assert Generation.of(model, replace(policy, generation_years=None)) is None
+    assert Generation.of(model, policy) is not None
+    text = (Path(load_policy.__code__.co_filename).parent / "rules.yaml").read_text(encoding="utf-8")
+    (tmp_path / "without.yaml").write_text(text.replace("generation_years: 16", ""), encoding="utf-8")
+    (tmp_path / "young.yaml").write_text(text.replace("generation_years: 16", "generation_years: 3"), encoding="utf-8")
+    assert load_policy(tmp_path / "without.yaml").generation_years is None
+    with pytest.raises(FixConfig, match="generation_years"):
+        load_policy(tmp_path / "young.yaml")
+
+
+def test_dates_that_the_model_saw_far_apart_among_matches_do_not_separate() -> None:
+    model = resolve(table(FATHER, SON)).model
+    learned = tuple(
+        replace(item, origin="learned", levels=(*item.levels[:-1], (item.levels[-1][0], share, item.levels[-1][2])))
+        if item.name == "birth_date"
+        else item
+        for item in model.comparisons
+        for share in (0.031,)
+    )
+
+    assert Generation.of(replace(model, comparisons=learned), load_policy()) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_statements_and_python_keep_the_same_pairs_apart(seed: int) -> None:
+    rng, policy = random.Random(seed), load_policy()
+    rows = [_record(rng) for _ in range(240)]
+    model = resolve(table(*rows[:60])).model
+    con = connect()
+    try:
+        clusters = np.array([rng.randrange(12) for _ in rows], np.int64)
+        found, facts = _statements(con, model, table(*rows), clusters)
+    finally:
+        con.close()
+
+    members = [np.flatnonzero(clusters == own).tolist() for own in np.unique(clusters)]
+    among = CannotLinks.of(model, policy).among(facts, members)
+
+    assert sorted(among) == found
+    assert {rule for *_, rule in found} == {UNIQUE, GENERATION}
+    rules = CannotLinks.of(model, policy)
+    assert {rules.between(facts[one], facts[other]) for one, other, _ in found[:40]} <= {UNIQUE, GENERATION}
+
+
+def _record(rng: random.Random) -> dict[str, Any]:
+    """A record of one of a few people in a few homes, with values that others hold too."""
+    born = f"{rng.choice((1950, 1955, 1966, 1971, 1982))}-{rng.choice(('01-01', '02-08', '07-13'))}"
+    return {
+        "given_name": rng.choice(NAMES), "family_name": "Kragstad", "birth_date": rng.choice((born, born, born[:4], None)),
+        "emails": rng.sample([f"{name}{n}@mail.example".lower() for name in NAMES for n in range(4)], rng.randrange(3)),
+        "phones": rng.sample([f"+452000{n:04d}" for n in range(3)], 1) + rng.sample([f"+452001{n:04d}" for n in range(200)], rng.randrange(3)),
+        "identifiers": rng.choice(([], [], [], ["crm.id=1"], ["national_id=AB123456C"], ["national_id=ZX987654D"])),
+        "socials": rng.choice(([], [], [], ["x/gk"])),
+    }  # fmt: skip
+
+
+def _statements(con: Any, model: MatchModel, records: Any, clusters: Any) -> tuple[list[Any], list[Any]]:
+    """What the statements find, by record number, and the rows and values of the records in that order."""
+    policy = load_policy()
+    con.register("match", numbered(records))
+    features = build_norm(con, "person", policy, model.features)
+    deterministic.build_values(con, features, policy)
+    finish_norm(con, features, policy)
+    CannotLinks.of(model, policy).make(con, clusters)
+    found = con.execute("SELECT l, r, rule FROM conflict ORDER BY ALL").fetchall()
+    rows = con.execute("SELECT * FROM norm ORDER BY rid").to_arrow_table().to_pylist()
+    held: list[dict[Any, bool]] = [{} for _ in rows]
+    for rid, kind, value, sure in con.execute("SELECT rid, kind, value, verified FROM held").fetchall():
+        held[rid][kind, value] = sure
+    return found, list(zip(rows, held, strict=True))
