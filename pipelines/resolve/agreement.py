@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Argument = str | float
 
 _DECADE = 10
+_MOVED_BACK = 0.7
+"""Similarity of the second of two names that changed places: the first one tells already, this one must not contradict."""
 ONE = "_one"
 """Ending of the column that holds the hash of the only value of a list, where it has one only: made to be compared."""
 
@@ -42,12 +44,8 @@ class Check:
             ways = ((left[columns[0]], right[columns[1]]), (right[columns[0]], left[columns[1]]))
             return any(x is not None and y is not None and _EITHER_WAY[self.name](x, y, *numbers) for x, y in ways)
         if self.name == "changed places":
-            kept = (left[columns[2]], right[columns[2]])
-            if None not in kept and jaro_winkler(*kept) >= numbers[0]:
-                return False
-            values = [left[columns[0]], right[columns[1]]]
-        else:
-            values = [row[column] for column in columns for row in (left, right)]
+            return _changed_places(left, right, columns, numbers[0])
+        values = [row[column] for column in columns for row in (left, right)]
         if any(value is None for value in values):
             return False
         return _TESTS[self.name][1](*values, *numbers)
@@ -58,6 +56,9 @@ class Check:
             return Check("equal", (f"{self.args[0]}{ONE}",))
         if self.name == "shared, one's own":
             return Check("equal, one's own", tuple(f"{column}{ONE}" for column in self.args))
+        if self.name == "mistyped, one's own":
+            first, user, own, most = self.args
+            return Check("mistyped, one's only", (first, user, f"{own}{ONE}", most))
         return self
 
 
@@ -149,6 +150,25 @@ def _short_form(left: str, right: str, limit: float) -> bool:
     return left.startswith(right) or right.startswith(left) or jaro_winkler(left, right) >= limit
 
 
+def _short_form_sql(left: str, right: str, limit: float) -> str:
+    return (
+        f"starts_with({left}, {right}) OR starts_with({right}, {left}) "
+        f"OR jaro_winkler_similarity({left}, {right}) >= {limit!r}"
+    )
+
+
+def _changed_places(left: Row, right: Row, columns: list[str], limit: float) -> bool:
+    """The first column's value stands in the second one on the right, and the other way round as far as both are there."""
+    one, other, kept = columns
+    same = (left[kept], right[kept])
+    if None not in same and jaro_winkler(*same) >= limit:
+        return False
+    moved, back = (left[one], right[other]), (left[other], right[one])
+    if None in moved or jaro_winkler(*moved) < limit:
+        return False
+    return None in back or _short_form(*back, _MOVED_BACK)
+
+
 def _years_sql(c: str, most: int) -> str:
     return f"abs(left({c}_l, 4)::INTEGER - left({c}_r, 4)::INTEGER) <= {most}"
 
@@ -178,12 +198,13 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
     "changed places": (  # the third column is the one that would not be alike then
         lambda c, o, kept, limit: (
             f"CASE WHEN coalesce({similarity_sql(kept)} >= {limit!r}, false) THEN false "
-            f"ELSE {similarity_sql(c, o)} >= {limit!r} END"
+            f"WHEN {similarity_sql(c, o)} >= {limit!r} "
+            f"THEN coalesce({_short_form_sql(f'{o}_l', f'{c}_r', _MOVED_BACK)}, true) END"
         ),
-        lambda x, y, limit: jaro_winkler(x, y) >= limit,
+        lambda *_: False,  # the other two may be missing: see ``Check.holds``
     ),
     "short form": (
-        lambda c, limit: f"starts_with({c}_l, {c}_r) OR starts_with({c}_r, {c}_l) OR {similarity_sql(c)} >= {limit!r}",
+        lambda c, limit: _short_form_sql(f"{c}_l", f"{c}_r", limit),
         _short_form,
     ),
     "same start": (
@@ -229,6 +250,13 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
         lambda x, y, u, v, own, other, most: (
             u == v and x != y and (x in own or y in other) and within_edits(x, y, most)
         ),
+    ),
+    "mistyped, one's only": (
+        lambda c, o, own, most: (
+            f"CASE WHEN {o}_l = {o}_r AND {c}_l <> {c}_r AND ({own}_l IS NOT NULL OR {own}_r IS NOT NULL) "
+            f"THEN {_edits_sql(c, most)} END"
+        ),
+        lambda x, y, u, v, _own, _other, most: u == v and x != y and within_edits(x, y, most),
     ),
     "most words": (
         lambda c, share: _words_sql(c, share, "all"),

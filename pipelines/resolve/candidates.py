@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.resolve.deterministic import BEGINNING, counted, stays_in_role
+from pipelines.resolve.deterministic import BEGINNING, COMPATIBLE, counted, stays_in_role
 from pipelines.resolve.index import held_values
 from pipelines.resolve.similarity import jaro_winkler
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Names = tuple[str | None, str | None, str | None]
 """Coarse name, whole name and initial of a record."""
-COMPATIBLE = 0.85
 
 
 @dataclass

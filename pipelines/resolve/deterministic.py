@@ -20,6 +20,8 @@ KINDS = ("email", "phone", "social", "website", "identifier")
 _ACROSS_ROLES = ("identifier", "email")
 BEGINNING = 3
 """Letters of a given name by which the holders of a value are told apart: fewer make one person of sisters."""
+COMPATIBLE = 0.92
+"""Similarity of whole names that do not contradict each other: lower, a common family name makes up for any given name."""
 
 
 def build_values(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...], policy: Policy) -> None:
@@ -173,7 +175,7 @@ def _names_agree(rule: LinkRule) -> str:
         return "true"
     return (
         "(c.full_key IS NULL OR s.full_key IS NULL OR c.name_key = s.name_key "
-        "OR jaro_winkler_similarity(c.full_key, s.full_key) >= 0.85)"
+        f"OR jaro_winkler_similarity(c.full_key, s.full_key) >= {COMPATIBLE})"
     )
 
 

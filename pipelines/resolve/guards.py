@@ -10,7 +10,8 @@ made of that name is still a common name. So a scored pair of people stands only
   clearly differ a birth date needs more beside it: of one family name some are born on one day, and twins are. Birth dates a
   typing error apart are personal but for who shares what a household shares: brothers and sisters are born on days that look
   alike too;
-- a given name is missing: something personal agrees, or nothing that a household shares does; else the pair is not linked;
+- a given name is missing: something personal agrees, or something beyond the name and nothing that a household shares; else
+  the pair is not linked;
 - family names clearly differ: something personal agrees; else the pair is not linked;
 - names are alike: anything beyond the name agrees; else the pair is not linked. A birth year is nothing beyond the name where
   the dates are known and differ by more than a typing error: of a common name many are born in one year.
@@ -84,7 +85,8 @@ class Guard:
             WHEN {self.born.sql} THEN CASE WHEN {other_given} AND NOT {self.beyond.sql} THEN {DOUBTFUL} END
             WHEN {self.dated.sql} THEN CASE WHEN {other_given} AND ({self.household.sql} OR NOT {self.beyond.sql})
                 THEN {DOUBTFUL} END
-            WHEN given_l IS NULL OR given_r IS NULL THEN CASE WHEN {self.household.sql} THEN {DOUBTFUL} END
+            WHEN given_l IS NULL OR given_r IS NULL THEN CASE WHEN {self.household.sql} OR NOT {self.beyond.sql}
+                THEN {DOUBTFUL} END
             WHEN NOT {self.given_alike.sql} THEN {REFUSED}
             WHEN NOT {self.given_equal.sql} AND ({self._another_year_sql} OR {self.household.sql}) THEN {REFUSED}
             WHEN {families} AND NOT {self.family_alike.sql} THEN {DOUBTFUL}
@@ -118,7 +120,7 @@ class Guard:
             at_home = not born and self.household.holds(left, right)
             return DOUBTFUL if at_home or not self.beyond.holds(left, right) else None
         if unnamed:
-            return DOUBTFUL if self.household.holds(left, right) else None
+            return None if self.beyond.holds(left, right) and not self.household.holds(left, right) else DOUBTFUL
         if not self.given_alike.holds(left, right):
             return REFUSED
         doubted = self._another_year(left, right) or self.household.holds(left, right)

@@ -93,10 +93,10 @@ def guard_reason(guard: Guard, left: Row, right: Row) -> str:
     if (date := _date(guard, left, right)) is not None:
         return _of_date(guard, date, left, right)
     if left["given"] is None or right["given"] is None:
-        held = guard.household.holds(left, right)
-        return "a given name is missing and " + (
-            "only what a household shares agrees" if held else "no household explains it"
-        )
+        if guard.household.holds(left, right):
+            return "a given name is missing and only what a household shares agrees"
+        alone = not guard.beyond.holds(left, right)
+        return "a given name is missing and " + ("nothing beyond it agrees" if alone else "no household explains it")
     if not guard.given_alike.holds(left, right):
         return "given names clearly differ and nothing personal agrees"
     families = guard.families and left["family"] is not None and right["family"] is not None

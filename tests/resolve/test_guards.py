@@ -91,6 +91,22 @@ def test_a_record_without_a_given_name_is_not_linked_by_what_the_household_share
     assert _weight({**FAMILY}, {**FAMILY, "given": "stina"}) == DOUBTFUL
 
 
+def test_a_record_without_a_given_name_needs_more_than_a_family_name():
+    michael = {"given": "michael", "family": "lorenz"}
+    assert _weight({"family": "lorenz"}, michael) == DOUBTFUL
+    one, other = ({"emails": [f"michael{sign}lorenz@mail.example"]} for sign in "._")
+    assert _weight({"family": "lorenz", **one}, {**michael, **other}) == SCORE
+
+
+def test_a_family_name_where_another_has_a_given_name_is_not_the_same_name_turned_round():
+    home = {"street": "storgatan 5"}
+    sarah, patrick = {"given": "roberts", "family": "sarah", **home}, {"given": "patrick", "family": "roberts", **home}
+    assert _weight(sarah, patrick) == REFUSED
+    assert _weight(patrick, sarah) == REFUSED
+    assert _weight(sarah, {**patrick, "given": "sara"}) == SCORE
+    assert _weight({**sarah, "family": None}, {**patrick, "family": "roberts", "given": "sarah"}) == SCORE
+
+
 def test_a_common_name_alone_links_nobody():
     name = {"given": "nancy", "family": "miller"}
     assert _weight(name, name) == DOUBTFUL

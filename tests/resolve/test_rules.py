@@ -35,6 +35,13 @@ def test_verified_email_does_not_link_contradicting_names() -> None:
     assert together({**ADA, **mail}, {**BOB, **mail}) == set()
 
 
+@pytest.mark.parametrize(("one", "other"), [("Bas", "Maarten"), ("Jana", "Tobias")])
+def test_a_verified_mailbox_of_a_family_makes_nobody_one_for_the_family_name(one: str, other: str) -> None:
+    mail = {"emails": "bakker.family@x.example", "verified": "email=bakker.family@x.example", "family_name": "Bakker"}
+
+    assert together({"given_name": one, **mail}, {"given_name": other, **mail}) == set()
+
+
 def test_external_identifier_links_across_sources() -> None:
     found = together(
         {**ADA, "identifiers": "shopify.customer=77"}, {"given_name": "A.", "identifiers": "shopify.customer=77"}
