@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.resolve.candidates import COMPATIBLE, Names, is_one_name, names_of
-from pipelines.resolve.deterministic import counted, stays_in_role
+from pipelines.resolve.candidates import Names, is_one_name, names_of
+from pipelines.resolve.deterministic import COMPATIBLE, counted, stays_in_role
 from pipelines.resolve.similarity import jaro_winkler
 
 if TYPE_CHECKING:

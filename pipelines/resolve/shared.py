@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.resolve.candidates import COMPATIBLE, Names, names_of
+from pipelines.resolve.candidates import Names, names_of
 from pipelines.resolve.cannot_link import GENERATION, CannotLinks, unique_values
-from pipelines.resolve.deterministic import counted
+from pipelines.resolve.deterministic import COMPATIBLE, counted
 from pipelines.resolve.similarity import jaro_winkler
 
 if TYPE_CHECKING:
