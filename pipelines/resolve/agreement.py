@@ -34,7 +34,8 @@ class Check:
     @property
     def sql(self) -> str:
         """The test as a SQL condition; NULL or false where it does not hold."""
-        return _TESTS[self.name][0](*self.args)
+        in_sql = _OF_SINGLES.get(self.name) or _TESTS[self.name][0]
+        return in_sql(*self.args)
 
     def holds(self, left: Row, right: Row) -> bool:
         """Tell whether the test holds of two rows."""
@@ -58,7 +59,7 @@ class Check:
             return Check("equal, one's own", tuple(f"{column}{ONE}" for column in self.args))
         if self.name == "mistyped, one's own":
             first, user, own, most = self.args
-            return Check("mistyped, one's only", (first, user, f"{own}{ONE}", most))
+            return Check("mistyped, one's own value", (first, user, f"{own}{ONE}", most))
         return self
 
 
@@ -191,6 +192,15 @@ _EITHER_WAY: Mapping[str, Callable[..., bool]] = {
 }
 """Tests of one record's first column against the other's second one, either way round; one way may be missing."""
 
+_OF_SINGLES: Mapping[str, Callable[..., str]] = {
+    "equal, one's own": lambda c, own: f"{c}_l = {c}_r AND ({own}_l IS NOT NULL OR {own}_r IS NOT NULL)",
+    "mistyped, one's own value": lambda c, o, own, most: (
+        f"CASE WHEN {o}_l = {o}_r AND {c}_l <> {c}_r AND ({own}_l IS NOT NULL OR {own}_r IS NOT NULL) "
+        f"THEN {_edits_sql(c, most)} END"
+    ),
+}
+"""What ``singly`` makes of tests of lists: SQL alone, of many pairs; one pair is tested by the lists."""
+
 _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
     "equal": (lambda c: f"{c}_l = {c}_r", lambda x, y: x == y),
     "swapped": (lambda c, o: f"{c}_l = {o}_r AND {o}_l = {c}_r", lambda x, y, u, v: x == v and u == y),
@@ -234,10 +244,6 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
         lambda c, own: f"(list_has_any({own}_l, {c}_r) OR list_has_any({c}_l, {own}_r))",
         lambda x, y, u, v: bool(set(u) & set(y)) or bool(set(x) & set(v)),
     ),
-    "equal, one's own": (
-        lambda c, own: f"{c}_l = {c}_r AND ({own}_l IS NOT NULL OR {own}_r IS NOT NULL)",
-        lambda x, y, _own, _other: x == y,
-    ),
     "similar and equal": (
         lambda c, o, limit: f"CASE WHEN {o}_l = {o}_r THEN {similarity_sql(c)} >= {limit!r} END",
         lambda x, y, u, v, limit: u == v and jaro_winkler(x, y) >= limit,
@@ -250,13 +256,6 @@ _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
         lambda x, y, u, v, own, other, most: (
             u == v and x != y and (x in own or y in other) and within_edits(x, y, most)
         ),
-    ),
-    "mistyped, one's only": (
-        lambda c, o, own, most: (
-            f"CASE WHEN {o}_l = {o}_r AND {c}_l <> {c}_r AND ({own}_l IS NOT NULL OR {own}_r IS NOT NULL) "
-            f"THEN {_edits_sql(c, most)} END"
-        ),
-        lambda x, y, u, v, _own, _other, most: u == v and x != y and within_edits(x, y, most),
     ),
     "most words": (
         lambda c, share: _words_sql(c, share, "all"),
