@@ -37,12 +37,16 @@ _ALONE = {"email", "phone", "social", "code", "website", "org", "street", "full"
 
 @dataclass(frozen=True)
 class Atom:
-    """A part of a blocking key: one value of one feature, exact or coarsened."""
+    """A part of a blocking key: one value of one feature, exact or coarsened.
+
+    ``several``: the expression of all its values, where the feature is a list: alone, the part is a key by each of them.
+    """
 
     name: str
     feature: str
     expr: str
     strong: bool = False
+    several: str = ""
 
 
 def build_atoms(features: tuple[Feature, ...], profiles: dict[str, Profile]) -> tuple[Atom, ...]:
@@ -77,7 +81,11 @@ def _atoms(feature: Feature) -> list[Atom]:
         "source": [],
         "code": [("", c), ("_head", f"left({c}, 5)"), ("_tail", f"right({c}, 5)")],
     }.get(feature.kind, [("", c)])
-    return [Atom(c + suffix, c, expr, strong and not suffix) for suffix, expr in exprs]
+    several = {"phone": f"list_transform({c}, lambda x: right(x, 7))"} | dict.fromkeys(
+        ("email", "social", "website"), c
+    )
+    each = f"list_distinct({several[feature.kind]})" if feature.kind in several else ""
+    return [Atom(c + suffix, c, expr, strong and not suffix, "" if suffix else each) for suffix, expr in exprs]
 
 
 def _longest_word(column: str) -> str:
@@ -205,12 +213,16 @@ def build_keyed(con: duckdb.DuckDBPyConnection, atoms: tuple[Atom, ...], keys: t
     con.execute("CREATE OR REPLACE TABLE keyed (key UBIGINT, rid INTEGER)")
     for number, key in enumerate(keys):
         con.execute(f"INSERT INTO keyed {_keyed_sql(number, key)}")
+        for more in _of_others(atoms, number, key, "norm"):
+            con.execute(f"INSERT INTO keyed {more}")
     con.execute("DROP TABLE IF EXISTS atom")
 
 
 def keyed_sql(atoms: tuple[Atom, ...], keys: tuple[tuple[str, ...], ...], source: str) -> str:
     """Select ``keyed`` from a table like ``norm`` in one statement, for few records."""
-    found = " UNION ALL ".join(_keyed_sql(number, key) for number, key in enumerate(keys))
+    each = [_keyed_sql(number, key) for number, key in enumerate(keys)]
+    each += [more for number, key in enumerate(keys) for more in _of_others(atoms, number, key, source)]
+    found = " UNION ALL ".join(each)
     return f"WITH atom AS MATERIALIZED ({_atoms_sql(_used(atoms, keys), source)}) {found}"
 
 
@@ -218,9 +230,24 @@ def _keyed_sql(number: int, key: Key) -> str:
     return f"SELECT hash({number}, employee, {_key_hash(key)}) AS key, rid FROM atom WHERE {_present(key)}"
 
 
-def key_parts(atoms: tuple[Atom, ...], keys: tuple[Key, ...]) -> tuple[dict[str, str], list[tuple[int, Key]]]:
-    """Return the expression of each part that the keys are made of, and the keys by number: for one record."""
-    return {atom.name: _value(atom) for atom in _used(atoms, keys)}, list(enumerate(keys))
+def _of_others(atoms: tuple[Atom, ...], number: int, key: Key, source: str) -> list[str]:
+    """Select the keys of records by their second value and those after it, where the key is one list's values alone."""
+    return [
+        f"""SELECT hash({number}, employee, hash(hash(v))) AS key, rid FROM (
+            SELECT rid, employee, unnest({atom.several}) AS v, {_value(atom)} AS first FROM {source}
+            WHERE NOT is_stub AND len({atom.feature}) > 1) WHERE v <> first AND v <> ''"""
+        for atom in atoms
+        if key == (atom.name,) and atom.several
+    ]
+
+
+def key_parts(
+    atoms: tuple[Atom, ...], keys: tuple[Key, ...]
+) -> tuple[dict[str, str], dict[str, str], list[tuple[int, Key]]]:
+    """Return for one record the expression of each part, of all values of parts that are lists, and the keys by number."""
+    used = _used(atoms, keys)
+    several = {atom.name: atom.several for atom in used if atom.several and (atom.name,) in keys}
+    return {atom.name: _value(atom) for atom in used}, several, list(enumerate(keys))
 
 
 def key_hash(number: int, employee: bool, parts: Sequence[int]) -> int:

@@ -7,8 +7,10 @@
   that tells neither date nor mailbox. A mailbox or phone of the whole family does not count: both may have it. A date that
   says a year alone or the first of January may be a default, and dates that the model saw far apart among matches say
   little: neither separates.
+- ``birth_date``: the same of two dates that no typing error makes of each other, however near, where both the e-mail
+  addresses and the phones are others: cousins of one name in one home.
 
-Both are asked of the records of one cluster, and both bind as a person's no does; a person's match stands above them.
+All are asked of the records of one cluster, and all bind as a person's no does; a person's match stands above them.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.resolve import sql
+from pipelines.resolve.agreement import AnyOf, check
 from pipelines.resolve.edges import Edges
 from pipelines.resolve.guards import OWN, guard_of
 from pipelines.resolve.similarity import damerau_levenshtein
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from pipelines.resolve.agreement import AnyOf, Row
+    from pipelines.resolve.agreement import Row
     from pipelines.resolve.edges import Ints
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.rules import Policy
@@ -41,30 +44,39 @@ if TYPE_CHECKING:
     """A record's row of ``norm`` and what it holds."""
     _Known = tuple[Facts, Mapping[str, Mapping[str, bool]]]
 
-UNIQUE, GENERATION = "unique_identifier", "generation"
-RULES = frozenset({UNIQUE, GENERATION})
+UNIQUE, GENERATION, BORN = "unique_identifier", "generation", "birth_date"
+RULES = frozenset({UNIQUE, GENERATION, BORN})
 """Rules of deterministic evidence that keeps apart; all others link."""
 UNRELIABLE = 0.001
 """Share of the matches in which a unique system's values may differ before only verified ones separate."""
 UNRELIABLE_DATES = 0.03
 """The same of birth dates far apart: twice what is assumed before anything is learned."""
+UNRELIABLE_DAYS = 0.05
+"""The same of birth dates that are more than a typing error apart. At this share a pair of one name in one home is two people
+in three of four cases: if one such pair in fifty is, and of the others two in five have other addresses, a third other phones."""
+_TYPOS = 2
+_MISTYPED = frozenset({"equal", "date edit", "edits"})
 _BINDING = "identifier"
 """Values of this kind make one party of two dates, whoever else may hold them."""
 _WHOLE, _DEFAULT = 8, "0101"
 
 
 @dataclass(frozen=True)
-class Generation:
-    """When two people are a generation apart; ``personal`` is what nevertheless makes them one."""
+class BirthDates:
+    """When birth dates tell two people apart; ``personal`` is what nevertheless makes them one.
+
+    ``alike`` holds for dates that may be one and the same, mistyped; None where only a generation separates.
+    """
 
     years: int
     date: str
     lists: tuple[str, ...]
     personal: AnyOf
+    alike: AnyOf | None
 
     @staticmethod
-    def of(model: MatchModel, policy: Policy) -> Generation | None:
-        """Return the rule of a model, or ``None``: nothing that it reads is compared, or the policy has none."""
+    def of(model: MatchModel, policy: Policy) -> BirthDates | None:
+        """Return the rules of a model, or ``None``: nothing that they read is compared, or the policy has none."""
         guard = guard_of(model.features, model.frequencies)
         lists = tuple(column for column in OWN if column in {f.column for f in model.features})
         if policy.generation_years is None or guard is None or not guard.dates or not lists:
@@ -72,7 +84,9 @@ class Generation:
         date = guard.dates[0]
         if _seen_wrong(model).get(date, 0.0) > UNRELIABLE_DATES:
             return None
-        return Generation(policy.generation_years, date, lists, guard.personal)
+        mistyped = AnyOf((check("edits", date, _TYPOS), check("date turned", date)))
+        whole = len(lists) == len(OWN) and _seen_apart(model, date) <= UNRELIABLE_DAYS
+        return BirthDates(policy.generation_years, date, lists, guard.personal, mistyped if whole else None)
 
     def dated(self, row: Row) -> bool:
         """Tell whether a record has a whole date and a contact value."""
@@ -80,37 +94,47 @@ class Generation:
         whole = date is not None and len(date) == _WHOLE and not date.endswith(_DEFAULT)
         return whole and any(row[column] is not None for column in self.lists)
 
-    def separates(self, left: Facts, right: Facts) -> bool:
-        """Tell whether two dated records are those of two people."""
+    def separates(self, left: Facts, right: Facts) -> str | None:
+        """Return the rule by which two dated records are those of two people, if one is."""
         (one, held), (other, others) = left, right
-        if abs(int(one[self.date][:4]) - int(other[self.date][:4])) < self.years:
-            return False
-        if not any(_other_values(one, other, column) for column in self.lists):
-            return False
-        if any(kind == _BINDING for kind, _ in held.keys() & others.keys()):
-            return False
-        return not self.personal.holds(one, other)
+        rule = self._rule(one, other)
+        if rule is None or any(kind == _BINDING for kind, _ in held.keys() & others.keys()):
+            return None
+        return None if self.personal.holds(one, other) else rule
+
+    def _rule(self, one: Row, other: Row) -> str | None:
+        apart = [_other_values(one, other, column) for column in self.lists]
+        if any(apart) and abs(int(one[self.date][:4]) - int(other[self.date][:4])) >= self.years:
+            return GENERATION
+        return BORN if self.alike is not None and all(apart) and not self.alike.holds(one, other) else None
 
     def make(self, con: duckdb.DuckDBPyConnection) -> None:
         """Add the pairs of clusters in ``label_arrow`` to ``conflict`` that are not in it."""
-        dated = f"""SELECT cluster, rid, left({self.date}, 4)::INTEGER AS born,
+        dated = f"""SELECT cluster, rid, {self.date} AS born,
             {", ".join(self.lists)}, {", ".join(OWN[column] for column in self.lists)}
             FROM norm JOIN label_arrow USING (rid) WHERE length({self.date}) = {_WHOLE}
             AND NOT ends_with({self.date}, '{_DEFAULT}') AND ({" OR ".join(f"{c} IS NOT NULL" for c in self.lists)})"""
-        others = " OR ".join(map(_other_values_sql, self.lists))
+        others = [_other_values_sql(column) for column in self.lists]
+        born = f"WHEN {' AND '.join(others)} THEN '{BORN}'" if self.alike is not None else ""
         con.execute(
             f"""CREATE OR REPLACE TEMP TABLE far AS
             WITH dated AS MATERIALIZED ({dated} QUALIFY
-                max(born) OVER (PARTITION BY cluster) - min(born) OVER (PARTITION BY cluster) >= {self.years})
-            SELECT a.rid AS l, b.rid AS r FROM dated a JOIN dated b USING (cluster)
-            WHERE a.rid < b.rid AND abs(a.born - b.born) >= {self.years} AND ({others})"""
+                max(born) OVER (PARTITION BY cluster) <> min(born) OVER (PARTITION BY cluster))
+            SELECT a.rid AS l, b.rid AS r, CASE
+                WHEN abs(left(a.born, 4)::INTEGER - left(b.born, 4)::INTEGER) >= {self.years} AND ({" OR ".join(others)})
+                THEN '{GENERATION}' {born} END AS rule
+            FROM dated a JOIN dated b USING (cluster) WHERE a.rid < b.rid AND a.born <> b.born AND rule IS NOT NULL"""
         )
-        columns = sorted({str(arg) for part in self.personal.parts for arg in part.args if isinstance(arg, str)})
+        tests = [self.personal, *([self.alike] if self.alike is not None else [])]
+        columns = sorted(
+            {str(arg) for test in tests for part in test.parts for arg in part.args if isinstance(arg, str)}
+        )
         sides = ", ".join(f'{table}."{c}" AS "{c}_{side}"' for table, side in (("a", "l"), ("b", "r")) for c in columns)
+        mistyped = f"AND NOT (rule = '{BORN}' AND {self.alike.sql})" if self.alike is not None else ""
         con.execute(
-            f"""INSERT INTO conflict SELECT l, r, '{GENERATION}' FROM (
-                SELECT l, r, {sides} FROM far JOIN norm a ON a.rid = l JOIN norm b ON b.rid = r
-            ) WHERE NOT {self.personal.sql} AND (l, r) NOT IN (SELECT (l, r) FROM conflict) AND (l, r) NOT IN (
+            f"""INSERT INTO conflict SELECT l, r, rule FROM (
+                SELECT l, r, rule, {sides} FROM far JOIN norm a ON a.rid = l JOIN norm b ON b.rid = r
+            ) WHERE NOT {self.personal.sql} {mistyped} AND (l, r) NOT IN (SELECT (l, r) FROM conflict) AND (l, r) NOT IN (
                 SELECT (l, r) FROM far JOIN held a ON a.rid = l JOIN held b ON b.rid = r
                 AND a.kind = b.kind AND a.value = b.value WHERE a.kind = '{_BINDING}')"""
         )
@@ -123,21 +147,21 @@ class CannotLinks:
 
     policy: Policy
     doubted: frozenset[str]
-    generation: Generation | None
+    births: BirthDates | None
 
     @staticmethod
     def of(model: MatchModel, policy: Policy) -> CannotLinks:
         """Return the rules, and which identifier systems the model saw wrong among matches."""
         seen = _seen_wrong(model)
         doubted = {system for system, column in model.systems.items() if seen.get(column, 0.0) > UNRELIABLE}
-        return CannotLinks(policy, frozenset(doubted), Generation.of(model, policy))
+        return CannotLinks(policy, frozenset(doubted), BirthDates.of(model, policy))
 
     def make(self, con: duckdb.DuckDBPyConnection, label: Ints) -> Edges:
         """Create ``conflict`` (l < r, rule) of the pairs inside the clusters of ``label``, and return them."""
         con.register("label_arrow", pa.table({"rid": np.arange(len(label), dtype=np.int32), "cluster": label}))
         con.execute(f"CREATE OR REPLACE TABLE conflict AS {self._unique_sql()}")
-        if self.generation is not None:
-            self.generation.make(con)
+        if self.births is not None:
+            self.births.make(con)
         con.unregister("label_arrow")
         found = con.execute("SELECT l, r FROM conflict ORDER BY l, r").to_arrow_table()
         left, right = (found[name].to_numpy().astype(np.int64) for name in ("l", "r"))
@@ -174,12 +198,12 @@ class CannotLinks:
         (one, mine), (other, others) = left, right
         if any(self._differ(system, mine[system], others[system]) for system in mine.keys() & others.keys()):
             return UNIQUE
-        if self.generation is None or not (self._dated(one[0]) and self._dated(other[0])):
+        if self.births is None or not (self._dated(one[0]) and self._dated(other[0])):
             return None
-        return GENERATION if self.generation.separates(one, other) else None
+        return self.births.separates(one, other)
 
     def _dated(self, row: Row) -> bool:
-        return self.generation is not None and self.generation.dated(row)
+        return self.births is not None and self.births.dated(row)
 
     def _unique(self, facts: Facts) -> dict[str, dict[str, bool]]:
         found: dict[str, dict[str, bool]] = {}
@@ -222,3 +246,11 @@ def unique_values(policy: Policy, held: Held) -> Iterator[tuple[str, str, bool]]
 def _seen_wrong(model: MatchModel) -> dict[str, float]:
     """Return in what share of the matches each comparison that was learned agrees in nothing."""
     return {item.name: item.levels[-1][1] for item in model.comparisons if item.origin == "learned"}
+
+
+def _seen_apart(model: MatchModel, date: str) -> float:
+    """Return in what share of the matches dates are more than a typing error apart."""
+    learned = [item for item in model.comparisons if item.name == date and item.origin == "learned"]
+    return sum(
+        m for item in learned for level, m, _ in item.levels if level.check is None or level.check.name not in _MISTYPED
+    )

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.resolve import sql
+from pipelines.resolve.employers import employer, without_legal_form
 from pipelines.resolve.match_view import ADDRESS_TERMS, LIST_COLUMNS
 
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ _TITLES = (
     "duchess|capt|captain|lieutenant|colonel|admiral|herr|frau|madame|monsieur|[0-9]+(st|nd|rd|th))( |$))+"
 )
 _SUFFIXES = "(^| )(jr|sr|ii|iii|iv|phd|md|esq|bt|baronet|mbe|obe|cbe|[0-9]+(st|nd|rd|th))$"
+_PARTICLES = (
+    "(?:(?:af|al|av|bin|da|dal|de|degli|dei|del|della|delle|den|der|des|di|do|dos|du|el|ibn|la|las|le|les|lo|los|mac|mc|"
+    "saint|san|santa|st|ten|ter|tot|van|vom|von|zu|zum|zur) )*"
+)
+"""Words that stand before a family name and belong to it: Elena De Luca, Jan van der Berg."""
+_FAMILY_ONLY = "^(?:da|dal|de|degli|dei|del|della|delle|den|der|des|di|dos|du|ten|ter|tot|van|vom|von|zu|zum|zur) "
+"""A full name that begins with one of these is a family name alone; El, Al, San and La may be given names."""
 _SOURCE = "regexp_extract(source_ref, '^[^/]*(/[^/]*)?/')"
-LEGAL_FORMS = (
-    "inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "llc", "llp", "lp", "plc", "gmbh",
-    "ag", "kg", "ug", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "ab", "as", "oy", "aps", "pty", "the", "and", "of",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def build_norm(
     """
     columns = [row[0] for row in con.execute("DESCRIBE match").fetchall()]
     filled = _filled(con, columns)
-    features = known or tuple(_features(entity, columns, filled, policy, _systems(con, policy)))
+    features = known or _features(con, entity, columns, filled, policy)
     con.execute(f"CREATE OR REPLACE TABLE norm AS {_norm_sql(features, columns, filled)}")
     make_sound(con, features, "norm")
     return features
@@ -192,29 +196,39 @@ def _systems(con: duckdb.DuckDBPyConnection, policy: Policy) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _features(entity: str, columns: list[str], filled: set[str], policy: Policy, systems: list[str]) -> list[Feature]:
+def _features(
+    con: duckdb.DuckDBPyConnection, entity: str, columns: list[str], filled: set[str], policy: Policy
+) -> tuple[Feature, ...]:
     names = _person_names(filled) if entity == "person" else _org_names(filled)
     used = {*_KEYS, *LIST_COLUMNS, *_PERSON_NAMES, *_ORG_NAMES, *ADDRESS_TERMS, "birth_date", "website", "domain"}
     plain = [name for name in columns if name in filled and name not in used and name not in policy.ignored_terms]
-    return [
+    exprs = {name: sql.text(sql.quote(name)) for name in plain}
+    if entity == "person" and "organization_name" in exprs:
+        exprs["organization_name"] = employer(con, policy, mailed="emails" in filled)
+    return (
         *names,
         *_dates(filled),
         *_contacts(filled, policy),
-        *[Feature(f"id_{_safe(system)}", "code", _identifier(system, policy), system) for system in systems],
+        *[
+            Feature(f"id_{_safe(system)}", "code", _identifier(system, policy), system)
+            for system in _systems(con, policy)
+        ],
         *_address(filled),
-        *[Feature(name, "attribute", sql.text(sql.quote(name))) for name in plain],
+        *[Feature(name, "attribute", expr) for name, expr in exprs.items()],
         Feature("source", "source", _SOURCE),
-    ]
+    )
 
 
 def _person_names(filled: set[str]) -> list[Feature]:
     if not filled & set(_PERSON_NAMES):
         return []
     full, given, family = (sql.quote(f"~{name}") for name in ("full_name", "given_name", "family_name"))
-    tail = f"CASE WHEN {full} LIKE '% %' THEN regexp_extract({full}, '([^ ]+)$', 1) END"
+    alone = f"regexp_matches({full}, '{_FAMILY_ONLY}')"
+    tail = f"CASE WHEN {alone} THEN {full} WHEN {full} LIKE '% %' THEN regexp_extract({full}, ' ({_PARTICLES}[^ ]+)$', 1) END"
+    first = f"CASE WHEN NOT {alone} THEN {sql.first_word(full)} END"
     features = [
-        Feature("given", "given", f"coalesce({given}, {_unless(sql.first_word(full), family)})"),
-        Feature("family", "family", f"coalesce({family}, {_unless(tail, given)})"),
+        Feature("given", "given", f"coalesce({given}, {_unless(first, full, family)})"),
+        Feature("family", "family", f"coalesce({family}, {_unless(tail, full, given)})"),
     ]
     middle = sql.quote("~middle_name") if "middle_name" in filled else _middle(full, given, family)
     if "middle_name" in filled or "full_name" in filled:
@@ -222,20 +236,22 @@ def _person_names(filled: set[str]) -> list[Feature]:
     return features
 
 
-def _unless(word: str, other: str) -> str:
-    """Return a word of the full name, unless it is the name that is known already."""
-    return f"nullif({word}, coalesce({other}, ''))"
+def _unless(word: str, full: str, other: str) -> str:
+    """Return a word of the full name, unless it is the name that is known already, or the full name is."""
+    return f"CASE WHEN {full} <> coalesce({other}, '') THEN nullif({word}, coalesce({other}, '')) END"
 
 
 def _middle(full: str, given: str, family: str) -> str:
-    inner = f"trim(regexp_replace({full}, '^[^ ]+|[^ ]+$', '', 'g'))"
+    inner = f"trim(regexp_replace({full}, '^[^ ]+|(?: {_PARTICLES}[^ ]+)$', '', 'g'))"
     known = f"(coalesce({given}, ''), coalesce({family}, ''))"
     return f"CASE WHEN {full} LIKE '% % %' AND {inner} NOT IN {known} THEN nullif({inner}, '') END"
 
 
 def _clean_name(column: str) -> str:
+    """A name in normal form without titles; an e-mail address that stands where the name is missing is no name."""
     name = sql.text(sql.quote(column))
-    return f"nullif(trim(regexp_replace(regexp_replace({name}, '{_TITLES}', ''), '{_SUFFIXES}', '')), '')"
+    bare = f"nullif(trim(regexp_replace(regexp_replace({name}, '{_TITLES}', ''), '{_SUFFIXES}', '')), '')"
+    return f"CASE WHEN NOT contains({sql.quote(column)}, '@') THEN {bare} END"
 
 
 def _org_names(filled: set[str]) -> list[Feature]:
@@ -243,8 +259,7 @@ def _org_names(filled: set[str]) -> list[Feature]:
     if not present:
         return []
     name = f"coalesce({', '.join(present)})"
-    words = f"list_filter(string_split({name}, ' '), lambda w: w NOT IN {sql.literals(LEGAL_FORMS)})"
-    bare = f"coalesce(nullif(array_to_string({words}, ' '), ''), {name})"
+    bare = f"coalesce(nullif(array_to_string({without_legal_form(name)}, ' '), ''), {name})"
     return [Feature("org", "org", bare), Feature("org_words", "words", sql.sorted_words(bare))]
 
 

@@ -94,12 +94,12 @@ def part_exprs(features: tuple[Feature, ...]) -> dict[str, str]:
     columns = {f.column for f in features}
     parts = {f"{f.column}_number": f"regexp_extract({f.column}, '[0-9]+')" for f in features if f.kind == "street"}
     if "emails" in columns:
-        named = "list_filter(emails, lambda e: contains(split_part(e, '@', 1), given))"
+        named = f"list_filter(emails, lambda e: {_carries_name('e', columns)})"
         parts |= {
             "emails_first": "emails[1]",
             "emails_user": "split_part(emails[1], '@', 1)",
             "emails_digits": "regexp_replace(split_part(emails[1], '@', 1), '[^0-9]+', '', 'g')",
-            "emails_named": f"CASE WHEN length(given) >= 3 THEN {named} WHEN emails IS NOT NULL THEN [] END"
+            "emails_named": f"CASE WHEN given IS NOT NULL THEN {named} WHEN emails IS NOT NULL THEN [] END"
             if "given" in columns
             else "CASE WHEN emails IS NOT NULL THEN []::VARCHAR[] END",
         }
@@ -110,12 +110,34 @@ def part_exprs(features: tuple[Feature, ...]) -> dict[str, str]:
     return parts
 
 
+def _carries_name(address: str, columns: set[str]) -> str:
+    """Return the condition that an address is made of its holder's name: the given name, or its initial and the family name.
+
+    ``juergen.winkler@`` is Jürgen's, ``j.vogel@`` and ``jvogel85@`` Jana Vogel's. Never true where the given name is missing.
+    """
+    user = _plain_vowels(f"split_part({address}, '@', 1)")
+    given = f"length(given) >= 3 AND contains({user}, {_plain_vowels('given')})"
+    if "family" not in columns:
+        return f"({given})"
+    both = f"left(given, 1) || {_letters(_plain_vowels('family'))}"
+    return f"({given} OR (length(family) >= 3 AND strpos({_letters(user)}, {both}) = 1))"
+
+
+def _plain_vowels(text: str) -> str:
+    """Write ä, ö and ü as they are without their marks, however they were written."""
+    return f"regexp_replace({text}, '([aou])e', '\\1', 'g')"
+
+
+def _letters(text: str) -> str:
+    return f"regexp_replace({text}, '[^a-z]+', '', 'g')"
+
+
 def _singles(lists: list[str], columns: set[str]) -> list[str]:
     """Return (the hash of) the only value of each list that has one only, and whether any list has ``several``."""
     own = [OWN[column] for column in lists if column in OWN]
     singles = [f"CASE WHEN len({name}) = 1 THEN hash({name}[1]) END AS {name}{ONE}" for name in (*lists, *own)]
     if "emails" in columns and "given" in columns:
-        named = "length(given) >= 3 AND contains(split_part(emails[1], '@', 1), given)"
+        named = _carries_name("emails[1]", columns)
         singles.append(f"CASE WHEN len(emails) = 1 AND {named} THEN true END AS emails_named{ONE}")
     elif "emails" in columns:
         singles.append(f"NULL::BOOLEAN AS emails_named{ONE}")

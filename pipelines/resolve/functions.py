@@ -123,6 +123,8 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "strpos": lambda text, part: text.find(part) + 1,
     "contains": lambda text, part: part in text,
     "translate": _translate,
+    "replace": lambda text, part, by: text.replace(part, by),
+    "strlen": lambda text: len(text.encode()),
     "lpad": _lpad,
     "array_to_string": lambda values, by: by.join(value for value in values if value is not None),
     "list_sort": _sort,

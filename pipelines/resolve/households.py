@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST = HOUSEHOLD_MOST
 """Persons of one household at most."""
-RULES_VERSION = 2
+RULES_VERSION = 3
 MEMBERS = pa.schema([
     ("person_id", pa.int64()), ("label", pa.int64()), ("reasons", pa.string()), ("valid_from", pa.timestamp("us", tz="UTC")),
 ])  # fmt: skip

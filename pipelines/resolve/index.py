@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Writing = Callable[[], AbstractContextManager[WriteTransaction]]
 
-FORMAT = 2
+FORMAT = 3
 PER_BUCKET = 128
 POSTING_BYTES = 16
 ROWS_PER_WRITE = 20_000

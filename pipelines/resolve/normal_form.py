@@ -52,8 +52,8 @@ class NormalForm:
             self._parts = self._named(con, finish.part_exprs(model.features))
             self._normal = self._named(con, {kind: normal(kind, "x") for kind in KINDS})
             self._blocked = compiled(con, [f"y IS NOT NULL{not_blocked('identifier', policy)}"])[0]
-            self._atoms, self._keys = blocking.key_parts(model.atoms, model.keys)
-            self._atom_of = self._named(con, self._atoms)
+            parts, several, self._keys = blocking.key_parts(model.atoms, model.keys)
+            self._atom_of, self._values_of = self._named(con, parts), dict(self._named(con, several))
             self._sound = compiled(con, [sql.phonetic("family")])[0]
         finally:
             con.close()
@@ -136,10 +136,16 @@ class NormalForm:
         atoms = {name: make(row) for name, make in self._atom_of}
         hashes = {name: hash_of(value) for name, value in atoms.items() if value is not None}
         return [
-            blocking.key_hash(number, row["employee"], [hashes[name] for name in key])
+            blocking.key_hash(number, row["employee"], parts)
             for number, key in self._keys
             if all(name in hashes for name in key)
+            for parts in ([hashes[name] for name in key], *self._others(key, row, atoms))
         ]
+
+    def _others(self, key: tuple[str, ...], row: Mapping[str, Any], atoms: Mapping[str, Any]) -> list[list[int]]:
+        """Return the hashes of a list's second value and those after it, where the key is one list's values alone."""
+        values = self._values_of[key[0]](row) if len(key) == 1 and key[0] in self._values_of else None
+        return [[hash_of(value)] for value in values or () if value and value != atoms[key[0]]]
 
     def line(self, record: int, ref: str, row: Mapping[str, Any], held: Iterable[Said]) -> Line:
         """Return the line of a record in the match index."""

@@ -41,7 +41,7 @@ def explain_pair(
     (ordered by reference), ``together``, ``because`` (the reasons, the binding ones first), ``evidence`` (what the ledger
     holds of the pair), ``waterfall`` (steps that sum to its score), ``counts`` (from the score, by rules and people's words, to
     what the pair counts for in the partition; these steps sum up too), ``shared`` (values both hold, by rule, with holders and
-    limits), ``contradictions`` (unique identifiers that differ, birth dates a generation apart), ``path`` (the way between
+    limits), ``contradictions`` (unique identifiers that differ, birth dates of two people), ``path`` (the way between
     them, where they are together).
     """
     pair = _pair(store, left, right, policy_path, tenant_id)

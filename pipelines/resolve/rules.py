@@ -41,6 +41,7 @@ class Policy:
     unique_systems: tuple[str, ...]
     typos: int
     generation_years: int | None
+    mail_providers: tuple[str, ...]
     ignored_terms: frozenset[str]
     ledger_floor: float
     shared_value_names: int
@@ -78,6 +79,7 @@ def _build(data: Mapping[str, Any]) -> Policy:
         unique_systems=tuple(data["unique"]["systems"]),
         typos=data["unique"]["typos"],
         generation_years=data.get("generation_years"),
+        mail_providers=tuple(data.get("mail_providers", ())),
         ignored_terms=frozenset(data["ignored_terms"]),
         ledger_floor=data["ledger_floor"],
         shared_value_names=data["shared_value_names"],

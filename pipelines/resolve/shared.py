@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.resolve.candidates import Names, names_of
-from pipelines.resolve.cannot_link import GENERATION, CannotLinks, unique_values
+from pipelines.resolve.cannot_link import UNIQUE, CannotLinks, unique_values
 from pipelines.resolve.deterministic import COMPATIBLE, counted
 from pipelines.resolve.similarity import jaro_winkler
 
@@ -48,9 +48,9 @@ def contradictions(model: MatchModel, policy: Policy, facts: Compared, left: int
             found.append({"system": system, "left": sorted(values[0]), "right": sorted(values[1]), "verified": sure})
     rules = CannotLinks.of(model, policy)
     both = [(facts.rows[record], facts.held[record]) for record in (left, right)]
-    if rules.generation is not None and rules.between(*both) == GENERATION:
-        one, other = ([row[rules.generation.date]] for row, _ in both)
-        found.append({"system": rules.generation.date, "left": one, "right": other, "verified": [False, False]})
+    if rules.births is not None and rules.between(*both) not in (None, UNIQUE):
+        one, other = ([row[rules.births.date]] for row, _ in both)
+        found.append({"system": rules.births.date, "left": one, "right": other, "verified": [False, False]})
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 _BLANK = "nullif({}, '')"
+_LETTERS = (("ß", "ss"), ("ø", "o"), ("ł", "l"), ("\u0131", "i"), ("đ", "d"), ("æ", "ae"), ("œ", "oe"))
+"""Letters that are no other letter with a mark, and what is written where a keyboard lacks them."""
 
 
 def quote(name: str) -> str:
@@ -22,8 +24,17 @@ def literals(values: list[str] | tuple[str, ...]) -> str:
 
 def text(expr: str) -> str:
     """Lower case, without accents, words separated by one blank; NULL when nothing is left."""
-    bare = f"regexp_replace(strip_accents(lower({expr})), '[''\u2019`\u00b4]', '', 'g')"
+    bare = f"regexp_replace({_base_letters(expr)}, '[''\u2019`\u00b4]', '', 'g')"
     return _BLANK.format(f"trim(regexp_replace({bare}, '[^\\p{{L}}\\p{{N}}]+', ' ', 'g'))")
+
+
+def _base_letters(expr: str) -> str:
+    """Lower-case letters of the Latin alphabet's own; a text of these alone is not looked through for others."""
+    plain = f"strip_accents(lower({expr}))"
+    spelled = plain
+    for letter, others in _LETTERS:
+        spelled = f"replace({spelled}, '{letter}', '{others}')"
+    return f"CASE WHEN strlen({plain}) = length({plain}) THEN {plain} ELSE {spelled} END"
 
 
 def compact(expr: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipelines.resolve import sampling, sql
 from pipelines.resolve.comparisons import MISSING
@@ -51,11 +51,16 @@ def learn(
     try:
         with quiet():
             started = _with_u(con, comparisons)
-            learned = _entries(_with_m(con, started, max(1, rows // TRAINED_ROWS), guard))
+            share = max(1, rows // TRAINED_ROWS)
+            linker, blocks = _with_m(con, started, share, guard)
+            learned = _entries(linker)
     finally:
         con.execute("SET threads = 2")
     sampled = min(U_PAIRS, rows * (rows - 1) / 2)
-    return tuple(_rounded(c, entry, sampled) for c, entry in zip(comparisons, learned, strict=True))
+    return tuple(
+        _rounded(c, entry, sum(block.seen.get(c.name, 0.0) for block in blocks) / share, sampled)
+        for c, entry in zip(comparisons, learned, strict=True)
+    )
 
 
 def _with_u(con: duckdb.DuckDBPyConnection, comparisons: tuple[Comparison, ...]) -> tuple[Weighted, ...]:
@@ -77,10 +82,16 @@ def _start(level: Level, entry: Mapping[str, object]) -> tuple[Level, float, flo
     return level, level.m, _number(entry.get("u_probability"), level.u)
 
 
-def _with_m(con: duckdb.DuckDBPyConnection, started: tuple[Weighted, ...], share: int, guard: Guard | None) -> Linker:
-    """Run EM on the blocks of the most telling columns, so that each comparison is learned where it is not the block."""
-    blocks = [sql.quote(name) for name in training_columns(con, [item.name for item in started])]
-    inside = [f"coalesce(hash({column}) % {share} = 0, false)" for column in blocks]
+def _with_m(
+    con: duckdb.DuckDBPyConnection, started: tuple[Weighted, ...], share: int, guard: Guard | None
+) -> tuple[Linker, list[Block]]:
+    """Run EM on the blocks of the most telling columns, so that each comparison is learned where it is not the block.
+
+    Returns what was learned, and the blocks that it was learned from.
+    """
+    blocks = training_columns(con, [item.name for item in started])
+    columns = [sql.quote(block.column) for block in blocks]
+    inside = [f"coalesce(hash({column}) % {share} = 0, false)" for column in columns]
     flags = "".join(f", {test} AS in_block_{n}" for n, test in enumerate(inside))
     flags += "".join(f', {sql.quote(column)} AS "{_SEEN}{column}"' for column in sorted(guard.columns if guard else ()))
     con.execute(
@@ -89,10 +100,12 @@ def _with_m(con: duckdb.DuckDBPyConnection, started: tuple[Weighted, ...], share
     )
     _, linker = make_linker(con, "trained", started, START_PRIOR)
     rows = con.execute("SELECT count(*) FROM trained").fetchone() or (0,)
-    for n, column in enumerate(blocks):
-        rule = f"l.{column} = r.{column} AND l.in_block_{n} AND r.in_block_{n}{_not_refused(guard)}"
-        em_session(linker, rule, _share(int(rows[0])))
-    return linker
+    rules = [
+        f"l.{column} = r.{column} AND l.in_block_{n} AND r.in_block_{n}{_not_refused(guard)}"
+        for n, column in enumerate(columns)
+    ]
+    kept = [em_session(linker, rule, _share(int(rows[0]))) for rule in rules]
+    return linker, [block for block, done in zip(blocks, kept, strict=True) if done]
 
 
 def _not_refused(guard: Guard | None) -> str:
@@ -111,8 +124,8 @@ def _entries(linker: Linker) -> list[list[Mapping[str, object]]]:
     return [item["comparison_levels"] for item in linker.misc.save_model_to_json()["comparisons"]]
 
 
-def em_session(linker: Linker, block: Any, share: float) -> None:
-    """Run one session; where no match in the block ever shows some level, learn nothing from it.
+def em_session(linker: Linker, block: Any, share: float) -> bool:
+    """Run one session; where no match in the block ever shows some level, learn nothing from it and return False.
 
     Splink refuses the probability 0 that EM then arrives at, and leaves its settings without the blocking comparison:
     they are put back as they were. The other blocks and the built-in weights remain.
@@ -126,6 +139,8 @@ def em_session(linker: Linker, block: Any, share: float) -> None:
         if "_probability value" not in str(why):
             raise
         linker._settings_obj = before  # noqa: SLF001
+        return False
+    return True
 
 
 def _share(rows: int) -> float:
@@ -133,7 +148,20 @@ def _share(rows: int) -> float:
     return min(1.0, max(0.1, EM_ROWS / max(1, rows)))
 
 
-def training_columns(con: duckdb.DuckDBPyConnection, names: list[str]) -> list[str]:
+class Block(NamedTuple):
+    """A column on whose blocks EM may run: pairs of the blocks, and the share of which more other columns agree than differ.
+
+    ``seen``: by column, how many of those that agree so have a value on both sides: about so many matches show EM what
+    matches have in that column.
+    """
+
+    column: str
+    pairs: int
+    purity: float
+    seen: Mapping[str, float]
+
+
+def training_columns(con: duckdb.DuckDBPyConnection, names: list[str]) -> list[Block]:
     """Return the columns on whose blocks EM is run: those whose pairs agree most often in other columns too.
 
     On a block of colleagues or of a family EM learns what colleagues have in common. So a block must be pure, as far as
@@ -144,11 +172,10 @@ def training_columns(con: duckdb.DuckDBPyConnection, names: list[str]) -> list[s
     for name in names:
         pairs = _pairs_of(con, name)
         if EM_LEAST_PAIRS <= pairs <= EM_PAIRS_PER_ROW * rows:
-            others = [other for other in names if other not in (name, "source")]
-            found.append((-_purity(con, name, others, pairs // PURITY_PAIRS + 1), pairs, name))
-    ranked = sorted(found)
-    pure = [name for purity, _, name in ranked if -purity >= PURE]
-    return pure[:EM_SESSIONS] if len(pure) >= EM_LEAST_SESSIONS else [name for _, _, name in ranked[:EM_LEAST_SESSIONS]]
+            found.append(_block(con, name, [other for other in names if other != name], pairs))
+    ranked = sorted(found, key=lambda block: (-block.purity, block.pairs, block.column))
+    pure = [block for block in ranked if block.purity >= PURE]
+    return pure[:EM_SESSIONS] if len(pure) >= EM_LEAST_SESSIONS else ranked[:EM_LEAST_SESSIONS]
 
 
 def _pairs_of(con: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -160,31 +187,49 @@ def _pairs_of(con: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _purity(con: duckdb.DuckDBPyConnection, name: str, others: list[str], share: int) -> float:
-    """Return the share of pairs of the blocks (of every ``share``-th one) of which more others agree than differ."""
-    column = sql.quote(name)
-    signs = [f"coalesce(CASE WHEN a.{c} = b.{c} THEN 1 ELSE -1 END * (a.{c} IS NOT NULL AND b.{c} IS NOT NULL)::INT, 0)"
-             for c in map(sql.quote, others)]  # fmt: skip
+def _block(con: duckdb.DuckDBPyConnection, name: str, others: list[str], pairs: int) -> Block:
+    """Look at the pairs of a column's blocks, every so-manieth of them where they are many."""
+    column, share = sql.quote(name), pairs // PURITY_PAIRS + 1
+    both = {other: f"a.{sql.quote(other)} IS NOT NULL AND b.{sql.quote(other)} IS NOT NULL" for other in others}
+    signs = [f"coalesce(CASE WHEN a.{sql.quote(c)} = b.{sql.quote(c)} THEN 1 ELSE -1 END * ({there})::INT, 0)"
+             for c, there in both.items() if c != "source"]  # fmt: skip
+    seen = "".join(f", count(*) FILTER (agree AND there_{n})" for n in range(len(others)))
+    there = "".join(f", {test} AS there_{n}" for n, test in enumerate(both.values()))
     row = con.execute(
         f"""WITH part AS (SELECT * FROM scored_records WHERE hash({column}) % {share} = 0)
-        SELECT avg((({" + ".join(signs) or "0"}) > 0)::INT)
-        FROM part a JOIN part b ON a.{column} = b.{column} AND a.rid < b.rid"""
-    ).fetchone()
-    return float(row[0] or 0.0) if row else 0.0
+        SELECT coalesce(avg(agree::INT), 0){seen} FROM (
+            SELECT ({" + ".join(signs) or "0"}) > 0 AS agree{there}
+            FROM part a JOIN part b ON a.{column} = b.{column} AND a.rid < b.rid)"""
+    ).fetchone() or (0.0, *(0 for _ in others))
+    return Block(
+        name, pairs, float(row[0]), {other: share * float(n) for other, n in zip(others, row[1:], strict=True)}
+    )
 
 
-def _rounded(comparison: Comparison, entries: list[Mapping[str, object]], sampled: float) -> Weighted:
-    """Blend what was learned with the built-in weights as a weak prior, and round."""
-    levels = []
-    for level, entry in zip(comparison.levels, entries, strict=True):
-        if level.label == MISSING:
-            levels.append((level, 0.0, 0.0))
-            continue
-        m = _blend(_number(entry.get("m_probability"), level.m), level.m, EM_WORTH)
-        u = _blend(_number(entry.get("u_probability"), level.u), level.u, sampled)
-        levels.append((level, m, u))
+def _rounded(comparison: Comparison, entries: list[Mapping[str, object]], matches: float, sampled: float) -> Weighted:
+    """Blend what was learned with the built-in weights as a weak prior, and round.
+
+    Splink leaves a level that none of its pairs shows as it was. Where the others of the comparison were learned, that is
+    a finding too: of so many ``matches`` none shows it.
+    """
+    found = [
+        (level, _number(entry.get("m_probability"), level.m), _number(entry.get("u_probability"), level.u))
+        for level, entry in zip(comparison.levels, entries, strict=True)
+        if level.label != MISSING
+    ]
+    is_learned = matches >= EM_LEAST_PAIRS and any(m != level.m for level, m, _ in found)
+    levels = [(level, 0.0, 0.0) for level in comparison.levels if level.label == MISSING]
+    for level, m, u in found:
+        if not is_learned:
+            m_now = level.m
+        elif m == level.m:
+            m_now = _blend(0.0, level.m, min(matches, EM_WORTH))
+        else:
+            m_now = _blend(m, level.m, EM_WORTH)
+        levels.append((level, m_now, _blend(u, level.u, sampled)))
     total = sum(m for _, m, _ in levels) or 1.0
-    return Weighted(comparison.name, tuple((x, rounded(m / total), rounded(u)) for x, m, u in levels))
+    origin = "learned" if is_learned else "built-in"
+    return Weighted(comparison.name, tuple((x, rounded(m / total), rounded(u)) for x, m, u in levels), origin)
 
 
 def _blend(learned: float, prior: float, seen: float) -> float:

@@ -87,3 +87,33 @@ def test_key_whose_average_block_is_too_large_is_not_tried(con: duckdb.DuckDBPyC
     keys, _ = blocking.sample_pairs(con, (Atom("x", "x", "x", strong=True), Atom("y", "y", "y", strong=True)), rows[0])
 
     assert ("y",) not in keys
+
+
+def test_a_list_finds_by_each_of_its_values_and_by_none_twice() -> None:
+    con = duckdb.connect()
+    con.execute(
+        """CREATE TABLE norm AS SELECT *, false AS employee FROM (VALUES
+        (0, false, ['4411111111', '4422222222']), (1, false, ['3322222222', '4433333333']), (2, false, ['4433333333']),
+        (3, true, ['4433333333', '4499999999']), (4, false, ['1111111111']), (5, false, NULL),
+        (6, false, ['0044444444', '1144444444'])) v(rid, is_stub, phones)"""
+    )
+    atoms = (
+        Atom(
+            "phones",
+            "phones",
+            "right(phones[1], 7)",
+            True,
+            "list_distinct(list_transform(phones, lambda x: right(x, 7)))",
+        ),
+    )
+
+    blocking.build_keyed(con, atoms, (("phones",),))
+    by_one_statement = con.execute(
+        f"SELECT key, rid FROM ({blocking.keyed_sql(atoms, (('phones',),), 'norm')})"
+    ).fetchall()
+    keyed = con.execute("SELECT key, rid FROM keyed").fetchall()
+    blocking.build_pairs(con, atoms, (("phones",),))
+
+    assert sorted(keyed) == sorted(by_one_statement)
+    assert len(keyed) == len(set(keyed)) == 7
+    assert sorted(con.execute("SELECT l, r FROM pair").fetchall()) == [(0, 1), (0, 4), (1, 2)]

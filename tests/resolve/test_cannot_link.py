@@ -12,7 +12,7 @@ import pytest
 
 from connectors.sdk.errors import FixConfig
 from pipelines.resolve import deterministic, load_policy
-from pipelines.resolve.cannot_link import GENERATION, UNIQUE, CannotLinks, Generation
+from pipelines.resolve.cannot_link import BORN, GENERATION, UNIQUE, BirthDates, CannotLinks
 from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
@@ -38,12 +38,15 @@ EITHER = {**HOME, "identifiers": ["crm.id=1", "shop.id=2"]}
 NAMES = ("Gustav", "Greta", "Gerd")
 
 
-def _apart(*rows: dict[str, Any]) -> bool:
-    """Tell whether the first and the last record are kept apart by their generation, in evidence and in the outcome."""
+COUSIN = {**SON, "birth_date": "1962-07-13"}
+
+
+def _apart(*rows: dict[str, Any], by: str = GENERATION) -> bool:
+    """Tell whether the first and the last record are kept apart by a rule of birth dates, in evidence and in the outcome."""
     found = resolve(table(*rows))
     ends = {0, len(rows) - 1}
     said = [
-        row["rule"] == GENERATION and row["judgement"] == "negative" and {row["left_id"], row["right_id"]} == ends
+        row["rule"] == by and row["judgement"] == "negative" and {row["left_id"], row["right_id"]} == ends
         for row in found.evidence.to_pylist()
     ]
     together = any({"r0", f"r{len(rows) - 1}"} <= group for group in groups(found))
@@ -70,15 +73,48 @@ def test_father_and_son_of_one_name_are_two_though_a_record_of_either_lies_betwe
     ids=["years", "default date", "year alone", "one mailbox", "one phone", "no contact", "identifier", "handle"],
 )
 def test_what_is_no_contradiction_of_generations(change: dict[str, Any]) -> None:
+    assert not _apart(*_between_two(SON, change))
+
+
+def _between_two(other: dict[str, Any], change: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The father, somebody else with a change, of which identifiers and handles are the father's too, and who may be either."""
     shared = {name: change[name] for name in ("identifiers", "socials") if name in change}
-    father, son = {**FATHER, **shared}, {**SON, **change}
+    father, son = {**FATHER, **shared}, {**other, **change}
     if "identifiers" in shared:
         father["identifiers"], son["identifiers"] = (
             ["crm.id=1", *shared["identifiers"]],
             ["shop.id=2", *shared["identifiers"]],
         )
+    return father, EITHER, son
 
-    assert not _apart(father, EITHER, son)
+
+def test_two_of_one_name_in_one_home_with_other_dates_mailboxes_and_phones_are_two() -> None:
+    assert _apart(FATHER, EITHER, COUSIN, by=BORN)
+    assert not _apart(FATHER, EITHER, COUSIN)  # five years are no generation
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"birth_date": "1957-02-18"},
+        {"birth_date": "1958-02-18"},
+        {"birth_date": "1957-08-02"},
+        {"birth_date": "1962-01-01"},
+        {"birth_date": "1962"},
+        {"emails": FATHER["emails"]},
+        {"phones": FATHER["phones"]},
+        {"emails": []},
+        {"phones": []},
+        {"identifiers": ["crm.id=77"]},
+        {"socials": "gustav"},
+    ],
+    ids=[
+        "one digit", "two digits", "day and month changed places", "default date", "year alone", "one mailbox", "one phone",
+        "no mailbox", "no phone", "identifier", "handle",
+    ],
+)  # fmt: skip
+def test_birth_dates_separate_only_where_nothing_else_agrees(change: dict[str, Any]) -> None:
+    assert not _apart(*_between_two(COUSIN, change), by=BORN)
 
 
 def test_a_phone_that_the_family_shares_makes_nobody_of_father_and_son_one() -> None:
@@ -93,8 +129,8 @@ def test_the_policy_says_how_many_years_and_without_it_there_is_no_such_rule(tmp
     model = resolve(table(FATHER, SON)).model
     policy = load_policy()
 
-    assert Generation.of(model, replace(policy, generation_years=None)) is None
-    assert Generation.of(model, policy) is not None
+    assert BirthDates.of(model, replace(policy, generation_years=None)) is None
+    assert BirthDates.of(model, policy) is not None
     text = (Path(load_policy.__code__.co_filename).parent / "rules.yaml").read_text(encoding="utf-8")
     (tmp_path / "without.yaml").write_text(text.replace("generation_years: 16", ""), encoding="utf-8")
     (tmp_path / "young.yaml").write_text(text.replace("generation_years: 16", "generation_years: 3"), encoding="utf-8")
@@ -103,17 +139,39 @@ def test_the_policy_says_how_many_years_and_without_it_there_is_no_such_rule(tmp
         load_policy(tmp_path / "young.yaml")
 
 
-def test_dates_that_the_model_saw_far_apart_among_matches_do_not_separate() -> None:
+def test_dates_that_the_model_saw_apart_among_matches_do_not_separate() -> None:
     model = resolve(table(FATHER, SON)).model
-    learned = tuple(
-        replace(item, origin="learned", levels=(*item.levels[:-1], (item.levels[-1][0], share, item.levels[-1][2])))
-        if item.name == "birth_date"
-        else item
-        for item in model.comparisons
-        for share in (0.031,)
-    )
 
-    assert Generation.of(replace(model, comparisons=learned), load_policy()) is None
+    def rules(**shares: float) -> BirthDates | None:
+        """The rules under a model that learned in what shares of the matches dates differ so."""
+        learned = tuple(
+            replace(
+                item,
+                origin="learned",
+                levels=tuple((level, shares.get(level.label.replace(" ", "_"), 0.0), u) for level, _, u in item.levels),
+            )
+            if item.name == "birth_date"
+            else item
+            for item in model.comparisons
+        )
+        return BirthDates.of(replace(model, comparisons=learned), load_policy())
+
+    assert rules(equal=0.969, **{"else": 0.031}) is None
+    near = rules(equal=0.949, same_year=0.02, within_ten_years=0.031)
+    assert near is not None
+    assert near.alike is None  # a generation still separates
+    sure = rules(equal=0.5, one_edit_or_turned=0.31, **{"2_edits": 0.14}, same_year=0.02, within_ten_years=0.03)
+    assert sure is not None
+    assert sure.alike is not None
+
+
+def test_without_both_mailboxes_and_phones_only_a_generation_separates() -> None:
+    model = resolve(table(*({**each, "phones": []} for each in (FATHER, SON)))).model
+    features = tuple(feature for feature in model.features if feature.kind != "phone")
+    found = BirthDates.of(replace(model, features=features), load_policy())
+
+    assert found is not None
+    assert found.alike is None
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -132,9 +190,9 @@ def test_statements_and_python_keep_the_same_pairs_apart(seed: int) -> None:
     among = CannotLinks.of(model, policy).among(facts, members)
 
     assert sorted(among) == found
-    assert {rule for *_, rule in found} == {UNIQUE, GENERATION}
+    assert {rule for *_, rule in found} == {UNIQUE, GENERATION, BORN}
     rules = CannotLinks.of(model, policy)
-    assert {rules.between(facts[one], facts[other]) for one, other, _ in found[:40]} <= {UNIQUE, GENERATION}
+    assert {rules.between(facts[one], facts[other]) for one, other, _ in found[:40]} <= {UNIQUE, GENERATION, BORN}
 
 
 def _record(rng: random.Random) -> dict[str, Any]:

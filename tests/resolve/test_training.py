@@ -6,6 +6,8 @@ import duckdb
 import pytest
 
 from pipelines.resolve import training
+from pipelines.resolve.agreement import check
+from pipelines.resolve.comparisons import Comparison, Level
 from pipelines.resolve.features import Feature, implied
 from pipelines.resolve.guards import guard_of
 
@@ -26,12 +28,55 @@ def con() -> duckdb.DuckDBPyConnection:
 def test_blocks_of_colleagues_are_not_learned_from(con: duckdb.DuckDBPyConnection) -> None:
     chosen = training.training_columns(con, COLUMNS)
 
-    assert set(chosen) == {"mail", "street"}
+    assert {block.column for block in chosen} == {"mail", "street"}
 
 
 def test_without_a_pure_block_the_purest_are_taken(con: duckdb.DuckDBPyConnection) -> None:
     assert training.training_columns(con, ["org", "town", "job"]) != []
     assert len(training.training_columns(con, ["org", "town", "job"])) <= training.EM_LEAST_SESSIONS
+
+
+def test_of_a_block_is_told_how_many_agreeing_pairs_have_a_value_in_each_column(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("UPDATE scored_records SET town = NULL WHERE rid < 200")
+    found = {block.column: block for block in training.training_columns(con, COLUMNS)}
+
+    assert found["mail"].pairs == 300
+    assert found["mail"].seen == {"org": 300, "town": 200, "street": 300, "job": 300}
+
+
+def test_a_level_that_no_match_shows_is_rare_the_more_matches_were_seen() -> None:
+    levels = (
+        Level("missing", None, 0, 0), Level("equal", check("equal", "town"), 0.7, 0.1),
+        Level("near", check("similar", "town", 0.9), 0.2, 0.01), Level("else", None, 0.1, 0.89),
+    )  # fmt: skip
+    learned = [{}, {"m_probability": 0.9}, {"m_probability": 0.2}, {"m_probability": 0.1 + 1e-9}]
+
+    def near(matches: float, entries: list[dict[str, float]]) -> float:
+        found = training._rounded(Comparison("town", levels), entries, matches, 1000)
+        assert sum(m for _, m, _ in found.levels) == pytest.approx(1)
+        return found.levels[2][1]
+
+    assert 0.01 < near(300, learned) < 0.02
+    assert near(30_000, learned) < 0.001
+    assert near(30, learned) == pytest.approx(0.2)  # of so few nothing is learned
+    assert near(30_000, [{}, {"m_probability": 0.7}, {"m_probability": 0.2}, {"m_probability": 0.1}]) == pytest.approx(
+        0.2
+    )
+    seen = [{}, {"m_probability": 0.72}, {"m_probability": 0.18}, {"m_probability": 0.11}]
+    assert near(30_000, seen) == pytest.approx(0.18, abs=0.002)
+
+
+def test_what_too_few_matches_show_is_not_said_to_be_learned() -> None:
+    comparison = Comparison(
+        "town",
+        (Level("missing", None, 0, 0), Level("equal", check("equal", "town"), 0.8, 0.1), Level("else", None, 0.2, 0.9)),
+    )
+    entries = [{}, {"m_probability": 1.0}, {"m_probability": 0.33}]
+
+    few, many = (training._rounded(comparison, entries, matches, 1000) for matches in (4, 4_000))
+
+    assert (few.origin, many.origin) == ("built-in", "learned")
+    assert [m for _, m, _ in few.levels[1:]] == pytest.approx([0.8, 0.2])
 
 
 def test_em_does_not_see_pairs_that_the_guard_refuses() -> None:
