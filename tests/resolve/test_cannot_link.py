@@ -109,12 +109,19 @@ def test_two_of_one_name_in_one_home_with_other_dates_mailboxes_and_phones_are_t
         {"socials": "gustav"},
     ],
     ids=[
-        "one digit", "two digits", "day and month changed places", "default date", "year alone", "one mailbox", "one phone",
+        "one digit", "two digits", "two digits of the day and month", "default date", "year alone", "one mailbox", "one phone",
         "no mailbox", "no phone", "identifier", "handle",
     ],
 )  # fmt: skip
 def test_birth_dates_separate_only_where_nothing_else_agrees(change: dict[str, Any]) -> None:
     assert not _apart(*_between_two(COUSIN, change), by=BORN)
+
+
+def test_a_date_of_which_day_and_month_changed_places_may_be_the_same_however_many_digits_differ() -> None:
+    father, cousin = {**FATHER, "birth_date": "1957-02-11"}, {**COUSIN, "birth_date": "1957-11-02"}
+
+    assert not _apart(father, EITHER, cousin, by=BORN)
+    assert _apart(father, EITHER, {**cousin, "birth_date": "1957-10-30"}, by=BORN)
 
 
 def test_a_phone_that_the_family_shares_makes_nobody_of_father_and_son_one() -> None:

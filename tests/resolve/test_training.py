@@ -44,21 +44,61 @@ def test_of_a_block_is_told_how_many_agreeing_pairs_have_a_value_in_each_column(
     assert found["mail"].seen == {"org": 300, "town": 200, "street": 300, "job": 300}
 
 
-def test_a_level_that_no_match_shows_is_rare_the_more_matches_were_seen() -> None:
-    levels = (
+def test_pairs_that_agree_in_little_else_show_nothing_of_matches_and_a_source_is_no_agreement(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = 30 * 190
+    found = training._block(con, "org", ["mail", "town"], pairs)
+    con.execute("ALTER TABLE scored_records ADD COLUMN source VARCHAR DEFAULT 'crm'")
+    monkeypatch.setattr(training, "PURITY_PAIRS", 100)
+
+    assert found.seen == {"mail": 300, "town": 300}
+    assert found.purity == pytest.approx(300 / pairs)
+    assert training._block(con, "org", ["source"], pairs).purity == 0
+    assert 150 < training._block(con, "mail", ["town"], 300).seen["town"] < 450  # a part stands for the whole
+
+
+def test_what_blocks_show_counts_for_the_part_that_em_looks_at_and_only_where_a_session_was_kept(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "make_linker", lambda *_: (None, None))
+    monkeypatch.setattr(training, "em_session", lambda _linker, rule, _share: "mail" not in rule)
+
+    def learned(rows: int) -> float:
+        block = training.Block("x", 1, 1.0, {"town": 6_000.0})
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_with_u", lambda *_: ())
+            patch.setattr(training, "_with_m", lambda *_: (None, [block]))
+            patch.setattr(training, "_entries", lambda _: [ENTRIES])
+            return training.learn(con, (TOWN,), rows)[0].levels[2][1]
+
+    _, blocks = training._with_m(
+        con, training.built_in((Comparison("mail", ()), Comparison("street", ()), Comparison("org", ()))), 1, None
+    )
+
+    assert [block.column for block in blocks] == ["street"]
+    assert learned(10 * training.TRAINED_ROWS) > 5 * learned(training.TRAINED_ROWS)
+
+
+TOWN = Comparison(
+    "town",
+    (
         Level("missing", None, 0, 0), Level("equal", check("equal", "town"), 0.7, 0.1),
         Level("near", check("similar", "town", 0.9), 0.2, 0.01), Level("else", None, 0.1, 0.89),
-    )  # fmt: skip
-    learned = [{}, {"m_probability": 0.9}, {"m_probability": 0.2}, {"m_probability": 0.1 + 1e-9}]
+    ),
+)  # fmt: skip
+ENTRIES: list[dict[str, float]] = [{}, {"m_probability": 0.9}, {"m_probability": 0.2}, {"m_probability": 0.1 + 1e-9}]
 
+
+def test_a_level_that_no_match_shows_is_rare_the_more_matches_were_seen() -> None:
     def near(matches: float, entries: list[dict[str, float]]) -> float:
-        found = training._rounded(Comparison("town", levels), entries, matches, 1000)
+        found = training._rounded(TOWN, entries, matches, 1000)
         assert sum(m for _, m, _ in found.levels) == pytest.approx(1)
         return found.levels[2][1]
 
-    assert 0.01 < near(300, learned) < 0.02
-    assert near(30_000, learned) < 0.001
-    assert near(30, learned) == pytest.approx(0.2)  # of so few nothing is learned
+    assert 0.01 < near(300, ENTRIES) < 0.02
+    assert near(30_000, ENTRIES) < 0.001
+    assert near(30, ENTRIES) == pytest.approx(0.2)  # of so few nothing is learned
     assert near(30_000, [{}, {"m_probability": 0.7}, {"m_probability": 0.2}, {"m_probability": 0.1}]) == pytest.approx(
         0.2
     )
