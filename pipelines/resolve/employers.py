@@ -46,9 +46,11 @@ def employer(con: duckdb.DuckDBPyConnection, policy: Policy, *, mailed: bool) ->
 
 
 def _frequent(con: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = con.execute("SELECT count(*) FROM match").fetchone() or (0,)
+    most = max(LEAST_FREQUENT, int(FREQUENT * rows[0]))
     found = con.execute(
         f"""SELECT {_domain("e")} AS domain FROM (SELECT unnest(emails) AS e FROM match) GROUP BY domain
-        HAVING count(*) > greatest({LEAST_FREQUENT}, {FREQUENT} * (SELECT count(*) FROM match)) ORDER BY domain"""
+        HAVING count(*) > {most} ORDER BY domain"""
     ).fetchall()
     return [row[0] for row in found if row[0]]
 
