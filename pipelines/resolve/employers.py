@@ -19,19 +19,10 @@ if TYPE_CHECKING:
 FREQUENT = 0.005
 """Share of the records from which on a domain is a mail provider's: few companies are so large a part of anybody's customers."""
 LEAST_FREQUENT = 20
-LEGAL_FORMS = (
-    "inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "llc", "llp", "lp", "plc", "gmbh",
-    "ag", "kg", "ug", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "ab", "as", "oy", "aps", "pty", "the", "and", "of",
-)  # fmt: skip
 _DOTTED = "( [a-z]){2,4}$"
 """What the normal form leaves of ``S.A.`` and its like."""
 _REGISTERED = "([^.]+)[.](?:(?:ac|co|com|edu|gob|gov|gv|ne|net|or|org)[.])?[^.]+$"
 """The word that a company registered: ``acme`` of ``mail.acme.com`` and of ``acme.co.uk``."""
-
-
-def without_legal_form(name: str) -> str:
-    """Return the list of a normalised name's words but legal forms and the like."""
-    return f"list_filter(string_split({name}, ' '), lambda w: w NOT IN {sql.literals(LEGAL_FORMS)})"
 
 
 def employer(con: duckdb.DuckDBPyConnection, policy: Policy, *, mailed: bool) -> str:
@@ -40,7 +31,7 @@ def employer(con: duckdb.DuckDBPyConnection, policy: Policy, *, mailed: bool) ->
     ``mailed``: there are e-mail addresses to look at.
     """
     name = sql.text("organization_name")
-    words = without_legal_form(f"regexp_replace({name}, '{_DOTTED}', '')")
+    words = sql.without_legal_form(f"regexp_replace({name}, '{_DOTTED}', '')")
     named = f"coalesce(nullif(array_to_string({words}, ''), ''), replace({name}, ' ', ''))"
     return f"coalesce({named}, {_by_domain([*policy.mail_providers, *_frequent(con)])})" if mailed else named
 

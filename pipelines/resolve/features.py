@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.resolve import sql
-from pipelines.resolve.employers import employer, without_legal_form
+from pipelines.resolve.employers import employer
 from pipelines.resolve.match_view import ADDRESS_TERMS, LIST_COLUMNS
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ def _org_names(filled: set[str]) -> list[Feature]:
     if not present:
         return []
     name = f"coalesce({', '.join(present)})"
-    bare = f"coalesce(nullif(array_to_string({without_legal_form(name)}, ' '), ''), {name})"
+    bare = f"coalesce(nullif(array_to_string({sql.without_legal_form(name)}, ' '), ''), {name})"
     return [Feature("org", "org", bare), Feature("org_words", "words", sql.sorted_words(bare))]
 
 

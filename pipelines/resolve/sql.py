@@ -5,6 +5,10 @@ from __future__ import annotations
 _BLANK = "nullif({}, '')"
 _LETTERS = (("ß", "ss"), ("ø", "o"), ("ł", "l"), ("\u0131", "i"), ("đ", "d"), ("æ", "ae"), ("œ", "oe"))
 """Letters that are no other letter with a mark, and what is written where a keyboard lacks them."""
+LEGAL_FORMS = (
+    "inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "llc", "llp", "lp", "plc", "gmbh",
+    "ag", "kg", "ug", "sa", "sas", "sarl", "srl", "spa", "bv", "nv", "ab", "as", "oy", "aps", "pty", "the", "and", "of",
+)  # fmt: skip
 
 
 def quote(name: str) -> str:
@@ -90,3 +94,8 @@ def phonetic(expr: str) -> str:
     for digit in "123456":
         classes = f"regexp_replace({classes}, '{digit}+', '{digit}', 'g')"
     return f"left({expr}, 1) || left({classes}, 4)"
+
+
+def without_legal_form(name: str) -> str:
+    """Return the list of a normalised name's words but legal forms and the like."""
+    return f"list_filter(string_split({name}, ' '), lambda w: w NOT IN {literals(LEGAL_FORMS)})"

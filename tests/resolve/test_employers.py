@@ -79,6 +79,18 @@ def test_a_domain_that_many_have_is_a_provider_s_and_stays_one_in_the_model_that
     assert few == ["localisp", "other"]
 
 
+def test_of_many_records_more_than_one_in_two_hundred_make_a_provider() -> None:
+    others = [{"given_name": f"n{n}"} for n in range(6_000)]
+    there = {"organization_name": "Other", "emails": "x@firm.example"}
+
+    def told(holders: int) -> set[str | None]:
+        crowd = [{**ADA, "emails": f"someone{n}@local-isp.example"} for n in range(holders)]
+        return set(_employers(*crowd, *others, there)[0])
+
+    assert told(LEAST_FREQUENT + 1) == {"localisp", "other", None}
+    assert told(40) == {"other", None}
+
+
 def test_the_policy_names_providers_and_without_them_they_are_companies() -> None:
     rows = {**ADA, "emails": "ada@gmail.com"}, {"organization_name": "Other", "emails": "x@firm.example"}
 
@@ -119,3 +131,17 @@ def test_one_record_has_the_employer_that_a_full_run_gives_it() -> None:
     said = [form.said(row)[0]["organization_name"] for row in table(*rows).to_pylist()]
 
     assert said == _employers(*rows, known=model.features)[0] == ["kestrelsecurity", "kestrelsecurity", None]
+
+
+def test_what_an_organisation_says_of_another_one_is_no_employer() -> None:
+    rows = table({"name": "Acme", "organization_name": "Acme Holding Ltd."}, {"name": "Firm"}, entity="organization")
+    con = connect()
+    try:
+        con.register("match", numbered(rows))
+        build_norm(con, "organization", load_policy())
+        assert con.execute("SELECT organization_name FROM norm ORDER BY rid").fetchall() == [
+            ("acme holding ltd",),
+            (None,),
+        ]
+    finally:
+        con.close()

@@ -45,6 +45,7 @@ def _norm(*rows: dict[str, Any]) -> list[dict[str, Any]]:
         ({"full_name": "ada.king@mail.example"}, None, None, None),
         ({"given_name": "ada@mail.example", "family_name": "King"}, None, "king", None),
         ({"given_name": "Łukasz", "family_name": "Sørensen-Großmann"}, "lukasz", "sorensen grossmann", None),
+        ({"given_name": "Đorđe", "family_name": "Bœuf"}, "dorde", "boeuf", None),
         ({"given_name": "Ægir", "family_name": "Y\u0131lmaz"}, "aegir", "yilmaz", None),
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else "",
