@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     entity: Annotated[str, typer.Argument(help="person or organization.")] = "person",
+    anew: Annotated[bool, typer.Option("--anew", help="A candidate even if it says nothing new.")] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -29,12 +30,18 @@ def train(
 
     with open_hub(config) as (hub, store):
         context = make_context(hub, store, progress=None if json else lambda message: say(f"  {message}"))
-        report = run_train(context.for_entity(entity))
+        report = run_train(context.for_entity(entity), anew=anew)
     if json:
         print(report.to_json())
         return
     told = report.details
+    if told["stands"]:
+        print(f"model {told['model']} stands: {report.counts['read']:,} records of {entity} say nothing else")
+        _print_shift(told)
+        return
     print(f"model {told['model']} ({told['origin']}), learned from {report.counts['read']:,} records of {entity}")
+    if "shift" in told:
+        _print_shift(told)
     _print_preview(told)
     print(f"activate it with: unisono identity activate {told['model']}")
 
@@ -78,6 +85,19 @@ def activate(
 
 def _told(counts: Any) -> str:
     return "  ".join(f"{name} {value:,}" for name, value in counts.items() if value)
+
+
+def _print_shift(told: Any) -> None:
+    """Say how far what was learned is from the active model."""
+    moved = told["shift"]
+    if moved["other"]:
+        print(f"other than in the active model: {', '.join(moved['other'])}")
+        return
+    print(
+        f"weights moved by {moved['matches']:.2f} bits in a match and {moved['strangers']:.2f} in a pair of strangers"
+    )
+    if not moved["threshold"]:
+        print("the active model's threshold can be told from the best one")
 
 
 def _print_preview(told: Any) -> None:

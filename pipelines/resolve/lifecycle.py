@@ -1,12 +1,14 @@
 """The life of a match model: trained as a candidate, looked at, activated as a migration (ARCHITECTURE §7, ADR 0025).
 
 A candidate decides nothing. Its report says what it would merge and split; activation makes it the model that scores, and
-the resolve that follows carries every id over. A model is never changed, so that an older one can be activated again.
+the resolve that follows carries every id over. A model is never changed, so that an older one can be activated again. One
+that says nothing new is no candidate: it would move ids for no reason (ADR 0057).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from connectors.sdk.errors import FixConfig
@@ -15,6 +17,7 @@ from pipelines.resolve.assigned import assigned, live_ids
 from pipelines.resolve.decisions import constraints
 from pipelines.resolve.engine import resolve_table
 from pipelines.resolve.model import MatchModel
+from pipelines.resolve.model_shift import shift
 from pipelines.resolve.read_store import read_match_table
 from pipelines.resolve.rules import load_policy
 from pipelines.store import decisions, identity
@@ -33,15 +36,19 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 STAGE = "train"
+FEW_TOUCHED = 0.005
+"""Share of the entities that a model with nothing new to say may merge or split: what is left of 1 is the bar for ids."""
 _EXAMPLES = 20
 
 
-def train(context: StageContext) -> StageReport:
+def train(context: StageContext, *, anew: bool = False) -> StageReport:
     """Learn a model of ``context.entity`` from what is stored, keep it as a candidate, and say what it would change.
 
     Links and ids stay as they are. ``details`` names the candidate and counts the entities it would merge and split, with
-    examples as ids; the same is kept with the model. A model that is the active one already is not stored again. Raises
-    FixConfig where there is nothing to learn from.
+    examples as ids; the same is kept with the model. Where the active model stands, it is the one named, ``stands`` is
+    true and nothing is stored: its numbers cannot be told from those just learned (``shift``, mean bits of a pair's weight),
+    which would touch next to no entity, and its records have not doubled. ``anew`` stores a candidate all the same, unless
+    it is equal. Raises FixConfig where there is nothing to learn from.
     """
     entity, store, tenant = str(context.entity), context.store, context.tenant_id
     policy = load_policy(context.config.identity)
@@ -52,9 +59,14 @@ def train(context: StageContext) -> StageReport:
         decided = constraints(decisions.open_decisions(store, tenant, entity))
         spark = context.config.spark.session() if context.config.spark else None
         found = resolve_table(table, entity, policy, None, decided, spark=spark)
-        preview = _preview(store, tenant, entity, found)
-        number = _kept(context, lease, entity, found.model, preview)
-    details = {"model": number, "origin": found.model.origin, **preview}
+        details = {"origin": found.model.origin, **_preview(store, tenant, entity, found)}
+        active = _active(store, tenant, entity)
+        if active is not None:
+            details |= _beside(active[1], found.model, details, policy.retrain_growth)
+        if active is not None and (details["equal"] or (details["stands"] and not anew)):
+            details |= {"model": active[0], "stands": True}
+        else:
+            details |= {"model": _kept(context, lease, entity, found.model, details), "stands": False}
     return StageReport(STAGE, entity=entity, counts={"read": table.num_rows}, details=details)
 
 
@@ -62,14 +74,19 @@ def activate(context: StageContext, number: int) -> StageReport:
     """Make a stored model the active one of its entity, and have the next resolve decide everything anew with it.
 
     Run resolve (and golden) of ``details["entity"]`` then: ids are carried over. Killed before, any later resolve does it.
-    Raises FixConfig for a number that is no model, is active already, or has outgrown data or another format.
+    Of the model that is active already nothing is written. Raises FixConfig for a number that is no model, or of one that
+    the records have outgrown or that is in another format.
     """
     store, tenant = context.store, context.tenant_id
     known = {one.model_id: one for one in identity.models(store, tenant)}
     if number not in known:
         raise FixConfig(f"there is no match model {number}", do="see `unisono identity models`")
-    _refuse(context, known[number])
     entity = known[number].entity
+    if known[number].status == identity.ACTIVE:
+        return StageReport(
+            "activate", entity=entity, counts={"written": 0}, details={"model": number, "unchanged": True}
+        )
+    _refuse(context, known[number])
     before = identity.active_model(store, tenant, entity)
     with store.acquire("master/resolve", now=context.now, tenant_id=tenant) as lease:  # noqa: SIM117
         with store.write(lease, cause="activate model", actor=context.actor) as tx:
@@ -109,24 +126,28 @@ def _preview(store: Store, tenant: int, entity: str, found: Resolution) -> dict[
     return {**compare(links, found.source_record_ids, found.labels), "ids": given.counts()}
 
 
-def _kept(context: StageContext, lease: Lease, entity: str, model: MatchModel, preview: dict[str, Any]) -> int:
-    """Store the candidate, unless the active model says the same already; return the number of the one that stands."""
-    active = identity.active_model(context.store, context.tenant_id, entity)
-    document = model.to_json()
-    if (
-        active is not None
-        and MatchModel.is_current(active[1])
-        and MatchModel.from_json(active[1]).to_json() == document
-    ):
-        return active[0]
+def _active(store: Store, tenant: int, entity: str) -> tuple[int, MatchModel] | None:
+    """Return number and content of the active model, if this version can read it."""
+    active = identity.active_model(store, tenant, entity)
+    return (active[0], MatchModel.from_json(active[1])) if active and MatchModel.is_current(active[1]) else None
+
+
+def _beside(active: MatchModel, found: MatchModel, preview: Mapping[str, Any], growth: float) -> dict[str, Any]:
+    """Say whether what was learned is the active model, or cannot be told from it, and how far apart they are."""
+    moved = shift(active, found)
+    touched = preview["entities"] - preview["untouched"]
+    stands = not moved.tells and touched <= FEW_TOUCHED * preview["entities"] and found.rows < active.rows * growth
+    return {"equal": active.to_json() == found.to_json(), "stands": stands, "shift": asdict(moved)}
+
+
+def _kept(context: StageContext, lease: Lease, entity: str, model: MatchModel, preview: Mapping[str, Any]) -> int:
+    """Store the candidate and return its number."""
     with context.store.write(lease, cause="train", actor=context.actor) as tx:
-        report = {**model.report, "preview": preview}
-        return identity.add_model(tx, entity, document, report, candidate=True)
+        report = {**model.report, "preview": dict(preview)}
+        return identity.add_model(tx, entity, model.to_json(), report, candidate=True)
 
 
 def _refuse(context: StageContext, model: StoredModel) -> None:
-    if model.status == identity.ACTIVE:
-        raise FixConfig(f"match model {model.model_id} is active already")
     text = identity.model_document(context.store, context.tenant_id, model.model_id)
     do = "train another with `unisono identity train`"
     if not MatchModel.is_current(text):

@@ -58,12 +58,25 @@ def test_a_source_is_retracted_listed_and_put_back(config: str) -> None:
     assert json.loads(run("as-of", "person", "1", "--json"))["values"]["job_title"] == "Countess"
 
 
-def test_models_are_trained_listed_and_activated(config: str) -> None:
+def test_a_candidate_is_trained_shown_and_listed_and_then_activated(config: str, sqlite_store: Store) -> None:
+    World(sqlite_store).land(*(person("crm", f"x{n}", "2025-01-01", *ADA) for n in range(2)))
+
     told = run("identity", "train")
     statuses = [json.loads(line)["status"] for line in run("identity", "models", "--json").splitlines()]
+    run("identity", "activate", "3")
 
-    assert "entities would stay as they are" in told
-    assert statuses.count("active") == 1
+    assert "weights moved by" in told
+    assert "1 of 1 entities would stay as they are" in told
+    assert "activate it with: unisono identity activate 3" in told
+    assert statuses == ["superseded", "active", "candidate"]
+    assert "active" in run("identity", "models").splitlines()[2]
+
+
+def test_training_says_where_the_active_model_stands(config: str) -> None:
+    told = run("identity", "train", "--anew")
+
+    assert told.startswith("model 2 stands: 2 records of person say nothing else")
+    assert "activate it with" not in told
 
 
 def test_an_instant_that_is_none_is_refused(config: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from connectors.sdk.errors import FixConfig
 from pipelines.resolve.lifecycle import activate, compare, train
+from pipelines.resolve.model import MatchModel
+from pipelines.resolve.model_shift import TELLING_BITS, shift
 from pipelines.store import Store, identity
 from tests.history.world import World, person
 
@@ -43,12 +45,12 @@ def test_training_changes_nothing_but_adds_a_candidate_with_its_report(sqlite_st
     world.master()
     before = world.state()
 
-    report = train(world.context())
+    report = train(world.context(), anew=True)
     world.master()
 
     assert statuses(world) == {1: "active", 2: "candidate"}
-    told = {name: report.details[name] for name in ("model", "entities", "untouched", "merges", "splits")}
-    assert told == {"model": 2, "entities": 3, "untouched": 3, "merges": 0, "splits": 0}
+    told = {name: report.details[name] for name in ("model", "stands", "entities", "untouched", "merges", "splits")}
+    assert told == {"model": 2, "stands": False, "entities": 3, "untouched": 3, "merges": 0, "splits": 0}
     assert identity.models(sqlite_store, 1)[1].report["preview"]["merges"] == 0
     assert world.state() == before
 
@@ -57,7 +59,44 @@ def test_training_twice_on_the_same_records_stores_no_second_model(sqlite_store:
     world = resolved(sqlite_store)
 
     assert train(world.context()).details["model"] == 1
+    assert train(world.context(), anew=True).details["model"] == 1
     assert statuses(world) == {1: "active"}
+
+
+def test_the_active_model_stands_where_what_was_learned_cannot_be_told_from_it(sqlite_store: Store) -> None:
+    world = resolved(sqlite_store)
+    world.land(person("crm", "4", "2025-01-01", "Grace", "Hopper", "grace@navy.example"))
+    world.master()
+
+    told = train(world.context()).details
+
+    assert (told["model"], told["stands"], told["equal"]) == (1, True, False)
+    assert 0 < told["shift"]["matches"] < TELLING_BITS
+    assert statuses(world) == {1: "active"}
+
+
+def test_a_model_of_twice_the_records_is_a_candidate_even_if_it_says_the_same(sqlite_store: Store) -> None:
+    world = resolved(sqlite_store)
+    world.land(*(person("crm", f"x{n}", "2025-01-01", f"N{n}", f"F{n}", f"{n}@x.example") for n in range(3)))
+
+    told = train(world.context()).details
+
+    assert (told["model"], told["stands"]) == (2, False)
+
+
+def test_a_model_that_would_touch_more_than_next_to_no_entity_is_a_candidate(sqlite_store: Store) -> None:
+    world = resolved(sqlite_store)
+    world.land(person("crm", "2", "2025-01-02", "Grace", "Hopper", "grace@navy.example"))
+
+    told = train(world.context()).details
+
+    assert told["splits"] == 1
+    assert not shift(*(MatchModel.from_json(document(world, number)) for number in (1, 2))).tells
+    assert (told["model"], told["stands"]) == (2, False)
+
+
+def document(world: World, number: int) -> str:
+    return identity.model_document(world.store, 1, number)
 
 
 def test_activation_is_a_migration_that_carries_ids_over_and_can_be_taken_back(store: Store) -> None:
@@ -83,12 +122,21 @@ def test_a_model_that_cannot_be_activated_is_refused_with_the_reason(sqlite_stor
 
     with pytest.raises(FixConfig, match="no match model 9"):
         activate(world.context(), 9)
-    with pytest.raises(FixConfig, match="active already"):
-        activate(world.context(), 1)
     world.land(*(person("crm", f"x{n}", "2025-01-01", f"N{n}", f"F{n}", f"{n}@x.example") for n in range(4)))
     world.master()
     with pytest.raises(FixConfig, match="outgrown"):
         activate(world.context(), number)
+
+
+def test_activating_the_active_model_again_writes_nothing(sqlite_store: Store) -> None:
+    world = resolved(sqlite_store)
+    before = world.state()
+
+    report = activate(world.context(), 1)
+    world.master()
+
+    assert report.details == {"model": 1, "unchanged": True}
+    assert world.state() == before
 
 
 def test_comparison_names_merges_and_splits_by_id() -> None:
