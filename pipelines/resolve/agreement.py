@@ -70,6 +70,11 @@ class AnyOf:
     parts: tuple[Check, ...]
 
     @property
+    def columns(self) -> set[str]:
+        """The columns that the parts read."""
+        return {arg for part in self.parts for arg in part.args if isinstance(arg, str)}
+
+    @property
     def sql(self) -> str:
         """The condition as SQL, never NULL; as cases, so that no part is computed after one that holds."""
         cases = " ".join(f"WHEN {part.sql} THEN true" for part in self.parts)
@@ -178,6 +183,11 @@ def _years(left: str, right: str) -> int:
     return abs(int(left[:4]) - int(right[:4]))
 
 
+def _another_gender_sql(c: str) -> str:
+    left, right = (f"left({c}_{side}, 1)" for side in "lr")
+    return f"{left} IN ('m', 'f', 'w') AND {right} IN ('m', 'f', 'w') AND ({left} = 'm') <> ({right} = 'm')"
+
+
 def _moved_sql(column: str, other: str, limit: float) -> str:
     return f"coalesce({similarity_sql(column, other)} >= {limit!r}, false)"
 
@@ -185,6 +195,9 @@ def _moved_sql(column: str, other: str, limit: float) -> str:
 def _one_of_sql(word: str, words: str) -> str:
     return f"coalesce(contains(' ' || {words} || ' ', ' ' || {word} || ' '), false)"
 
+
+_TWO_GENDERS = ({"m", "f"}, {"m", "w"})
+"""First letters of male beside female and weiblich, written out or not; whatever else is said tells nothing."""
 
 _EITHER_WAY: Mapping[str, Callable[..., bool]] = {
     "moved": lambda x, y, limit: jaro_winkler(x, y) >= limit,
@@ -203,6 +216,8 @@ _OF_SINGLES: Mapping[str, Callable[..., str]] = {
 
 _TESTS: Mapping[str, tuple[Callable[..., str], Callable[..., bool]]] = {
     "equal": (lambda c: f"{c}_l = {c}_r", lambda x, y: x == y),
+    "another gender": (_another_gender_sql, lambda x, y: {x[:1], y[:1]} in _TWO_GENDERS),
+    "another start": (lambda c: f"left({c}_l, 1) <> left({c}_r, 1)", lambda x, y: x[:1] != y[:1]),
     "swapped": (lambda c, o: f"{c}_l = {o}_r AND {o}_l = {c}_r", lambda x, y, u, v: x == v and u == y),
     "similar": (lambda c, limit: f"{similarity_sql(c)} >= {limit!r}", lambda x, y, limit: jaro_winkler(x, y) >= limit),
     "changed places": (  # the third column is the one that would not be alike then

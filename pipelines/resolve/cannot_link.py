@@ -9,6 +9,9 @@
   little: neither separates.
 - ``birth_date``: the same of two dates that no typing error makes of each other, however near, where both the e-mail
   addresses and the phones are others: cousins of one name in one home.
+- ``borrowed_identifier``: two who share an identifier, born on other days or nobody knows when, whose given names clearly
+  differ, and their middle names or genders too. A number typed into the wrong record, or one that a household uses together,
+  would make them one.
 
 All are asked of the records of one cluster, and all bind as a person's no does; a person's match stands above them.
 """
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
     from pipelines.resolve.agreement import Row
     from pipelines.resolve.edges import Ints
+    from pipelines.resolve.guards import Guard
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.rules import Policy
 
@@ -45,7 +49,8 @@ if TYPE_CHECKING:
     _Known = tuple[Facts, Mapping[str, Mapping[str, bool]]]
 
 UNIQUE, GENERATION, BORN = "unique_identifier", "generation", "birth_date"
-RULES = frozenset({UNIQUE, GENERATION, BORN})
+BORROWED = "borrowed_identifier"
+RULES = frozenset({UNIQUE, GENERATION, BORN, BORROWED})
 """Rules of deterministic evidence that keeps apart; all others link."""
 UNRELIABLE = 0.001
 """Share of the matches in which a unique system's values may differ before only verified ones separate."""
@@ -98,7 +103,7 @@ class BirthDates:
         """Return the rule by which two dated records are those of two people, if one is."""
         (one, held), (other, others) = left, right
         rule = self._rule(one, other)
-        if rule is None or any(kind == _BINDING for kind, _ in held.keys() & others.keys()):
+        if rule is None or _share_identifier(held, others):
             return None
         return None if self.personal.holds(one, other) else rule
 
@@ -126,10 +131,7 @@ class BirthDates:
             FROM dated a JOIN dated b USING (cluster) WHERE a.rid < b.rid AND a.born <> b.born AND rule IS NOT NULL"""
         )
         tests = [self.personal, *([self.alike] if self.alike is not None else [])]
-        columns = sorted(
-            {str(arg) for test in tests for part in test.parts for arg in part.args if isinstance(arg, str)}
-        )
-        sides = ", ".join(f'{table}."{c}" AS "{c}_{side}"' for table, side in (("a", "l"), ("b", "r")) for c in columns)
+        sides = _sides({column for test in tests for column in test.columns})
         mistyped = f"AND NOT (rule = '{BORN}' AND {self.alike.sql})" if self.alike is not None else ""
         con.execute(
             f"""INSERT INTO conflict SELECT l, r, rule FROM (
@@ -148,13 +150,16 @@ class CannotLinks:
     policy: Policy
     doubted: frozenset[str]
     births: BirthDates | None
+    names: Guard | None
 
     @staticmethod
     def of(model: MatchModel, policy: Policy) -> CannotLinks:
         """Return the rules, and which identifier systems the model saw wrong among matches."""
         seen = _seen_wrong(model)
         doubted = {system for system, column in model.systems.items() if seen.get(column, 0.0) > UNRELIABLE}
-        return CannotLinks(policy, frozenset(doubted), BirthDates.of(model, policy))
+        guard = guard_of(model.features, model.frequencies)
+        names = guard if guard is not None and guard.another.parts else None
+        return CannotLinks(policy, frozenset(doubted), BirthDates.of(model, policy), names)
 
     def make(self, con: duckdb.DuckDBPyConnection, label: Ints) -> Edges:
         """Create ``conflict`` (l < r, rule) of the pairs inside the clusters of ``label``, and return them."""
@@ -162,10 +167,26 @@ class CannotLinks:
         con.execute(f"CREATE OR REPLACE TABLE conflict AS {self._unique_sql()}")
         if self.births is not None:
             self.births.make(con)
+        if self.names is not None:
+            self._make_borrowed(con, self.names)
         con.unregister("label_arrow")
         found = con.execute("SELECT l, r FROM conflict ORDER BY l, r").to_arrow_table()
         left, right = (found[name].to_numpy().astype(np.int64) for name in ("l", "r"))
         return Edges(left, right, np.zeros(len(left)))
+
+    def _make_borrowed(self, con: duckdb.DuckDBPyConnection, names: Guard) -> None:
+        """Add the pairs that share an identifier and have the names of two people to ``conflict``, if they are not in it."""
+        con.execute(
+            f"""INSERT INTO conflict WITH named AS MATERIALIZED (
+                SELECT rid, cluster, value FROM held JOIN label_arrow USING (rid) JOIN norm USING (rid)
+                WHERE kind = '{_BINDING}' AND given IS NOT NULL
+                QUALIFY min(given) OVER (PARTITION BY cluster, value) <> max(given) OVER (PARTITION BY cluster, value)
+            ), pair AS (SELECT DISTINCT a.rid AS l, b.rid AS r FROM named a JOIN named b USING (cluster, value)
+                WHERE a.rid < b.rid)
+            SELECT l, r, '{BORROWED}' FROM (
+                SELECT l, r, {_sides(names.name_columns)} FROM pair JOIN norm a ON a.rid = l JOIN norm b ON b.rid = r
+            ) WHERE {names.other_person_sql} AND (l, r) NOT IN (SELECT (l, r) FROM conflict)"""
+        )
 
     def _unique_sql(self) -> str:
         return f"""WITH one AS (
@@ -187,7 +208,7 @@ class CannotLinks:
         known = [(facts, self._unique(facts)) for facts in records]
         found = []
         for members in clusters:
-            asked = [place for place in members if known[place][1] or self._dated(records[place][0])]
+            asked = [place for place in members if known[place][1] or self._asked(records[place])]
             for one, other in combinations(sorted(asked), 2):
                 rule = self._between(known[one], known[other])
                 if rule is not None:
@@ -198,9 +219,17 @@ class CannotLinks:
         (one, mine), (other, others) = left, right
         if any(self._differ(system, mine[system], others[system]) for system in mine.keys() & others.keys()):
             return UNIQUE
-        if self.births is None or not (self._dated(one[0]) and self._dated(other[0])):
+        if self.births is not None and self._dated(one[0]) and self._dated(other[0]):
+            rule = self.births.separates(one, other)
+            if rule is not None:
+                return rule
+        if self.names is None or not _share_identifier(one[1], other[1]):
             return None
-        return self.births.separates(one, other)
+        return BORROWED if self.names.other_person(one[0], other[0]) else None
+
+    def _asked(self, facts: Facts) -> bool:
+        """Tell whether a record has a date or an identifier that may keep it apart from another."""
+        return self._dated(facts[0]) or (self.names is not None and any(kind == _BINDING for kind, _ in facts[1]))
 
     def _dated(self, row: Row) -> bool:
         return self.births is not None and self.births.dated(row)
@@ -218,6 +247,16 @@ class CannotLinks:
         if any(mine.values()) and any(others.values()):
             return True
         return system not in self.doubted and damerau_levenshtein(min(mine), min(others)) > self.policy.typos
+
+
+def _share_identifier(held: Held, others: Held) -> bool:
+    return any(kind == _BINDING for kind, _ in held.keys() & others.keys())
+
+
+def _sides(columns: Iterable[str]) -> str:
+    """Select columns of ``a`` and ``b`` under the names by which tests read the two sides."""
+    named = sorted(columns)
+    return ", ".join(f'{table}."{c}" AS "{c}_{side}"' for table, side in (("a", "l"), ("b", "r")) for c in named)
 
 
 def _other_values(one: Row, other: Row, column: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.resolve.candidates import Names, names_of
-from pipelines.resolve.cannot_link import UNIQUE, CannotLinks, unique_values
+from pipelines.resolve.cannot_link import BORN, BORROWED, GENERATION, CannotLinks, unique_values
 from pipelines.resolve.deterministic import COMPATIBLE, counted
 from pipelines.resolve.similarity import jaro_winkler
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipelines.resolve.agreement import Row
-    from pipelines.resolve.cannot_link import Held
+    from pipelines.resolve.cannot_link import Facts, Held
     from pipelines.resolve.compared import Compared, Holders, Value
     from pipelines.resolve.model import MatchModel
     from pipelines.resolve.rules import LinkRule, Policy
@@ -39,7 +39,7 @@ def shared_values(policy: Policy, facts: Compared, left: int, right: int) -> lis
 
 
 def contradictions(model: MatchModel, policy: Policy, facts: Compared, left: int, right: int) -> list[dict[str, Any]]:
-    """Return what two records say of which a party has one at most: unique identifiers that differ, distant birth dates."""
+    """Return what two records say of which a party has one at most: unique identifiers that differ, birth dates, names."""
     found = []
     for system in sorted(policy.unique_systems):
         values = [_of_system(policy, facts.held[record], system) for record in (left, right)]
@@ -48,10 +48,18 @@ def contradictions(model: MatchModel, policy: Policy, facts: Compared, left: int
             found.append({"system": system, "left": sorted(values[0]), "right": sorted(values[1]), "verified": sure})
     rules = CannotLinks.of(model, policy)
     both = [(facts.rows[record], facts.held[record]) for record in (left, right)]
-    if rules.births is not None and rules.between(*both) not in (None, UNIQUE):
-        one, other = ([row[rules.births.date]] for row, _ in both)
-        found.append({"system": rules.births.date, "left": one, "right": other, "verified": [False, False]})
+    rule = rules.between(*both)
+    if rules.births is not None and rule in (GENERATION, BORN):
+        found.append(_told(rules.births.date, both))
+    if rules.names is not None and rule == BORROWED:
+        found += [_told(column, both) for column in ("given", *sorted(rules.names.another.columns))]
     return found
+
+
+def _told(column: str, both: list[Facts]) -> dict[str, Any]:
+    """Return what two records say in a column."""
+    left, right = ([row[column]] if row[column] is not None else [] for row, _ in both)
+    return {"system": column, "left": left, "right": right, "verified": [False, False]}
 
 
 def _of_system(policy: Policy, held: Held, system: str) -> dict[str, bool]:

@@ -87,11 +87,18 @@ def rounded(weight: float) -> Decimal:
 
 def guard_reason(guard: Guard, left: Row, right: Row) -> str:
     """Say in words why the guard holds a pair down, or why it lets its score stand."""
+    if guard.other_person(left, right):
+        return "given names clearly differ, and so do middle names or genders"
     personal = next((part for part in guard.personal.parts if part.holds(left, right)), None)
     if personal is not None:
         return f"something personal agrees: {_words(personal)}"
     if (date := _date(guard, left, right)) is not None:
         return _of_date(guard, date, left, right)
+    return _of_names(guard, left, right)
+
+
+def _of_names(guard: Guard, left: Row, right: Row) -> str:
+    """Say what the names are worth where neither anything personal nor a birth date agrees."""
     if left["given"] is None or right["given"] is None:
         if guard.household.holds(left, right):
             return "a given name is missing and only what a household shares agrees"
@@ -99,6 +106,10 @@ def guard_reason(guard: Guard, left: Row, right: Row) -> str:
         return "a given name is missing and " + ("nothing beyond it agrees" if alone else "no household explains it")
     if not guard.given_alike.holds(left, right):
         return "given names clearly differ and nothing personal agrees"
+    if guard.near_names(left, right):
+        return "given names differ a little, and birth years do too or a home is shared"
+    if guard.namesakes(left, right):
+        return "of one name, and neither birth years nor middle names agree"
     families = guard.families and left["family"] is not None and right["family"] is not None
     if families and not guard.family_alike.holds(left, right):
         return "family names clearly differ and nothing personal agrees"
@@ -115,6 +126,8 @@ def _date(guard: Guard, left: Row, right: Row) -> Check | None:
 
 def _of_date(guard: Guard, date: Check, left: Row, right: Row) -> str:
     unnamed = left["given"] is None or right["given"] is None
+    if guard.born_beside(left, right):
+        return "birth dates agree, and given names do not, nor middle names or genders"
     if unnamed or guard.given_alike.holds(left, right):
         return f"something personal agrees: {_words(date)}"
     if date not in guard.born.parts and guard.household.holds(left, right):

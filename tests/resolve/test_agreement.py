@@ -14,7 +14,15 @@ from pipelines.resolve.similarity import damerau_levenshtein, jaro_winkler
 
 WORDS = pa.list_(pa.string())
 SCHEMA = pa.schema(
-    [("x", pa.string()), ("y", pa.string()), ("date", pa.string()), ("words", WORDS), ("own", WORDS), ("named", WORDS)]
+    [
+        ("x", pa.string()),
+        ("y", pa.string()),
+        ("date", pa.string()),
+        ("words", WORDS),
+        ("own", WORDS),
+        ("named", WORDS),
+        ("gender", pa.string()),
+    ]
 )
 CASES = [
     check("equal", "x"), check("swapped", "x", "y"), check("similar", "x", 0.85), check("changed places", "x", "y", "y", 0.8),
@@ -23,7 +31,7 @@ CASES = [
     check("shared, one's own", "words", "own"), check("similar and equal", "x", "y", 0.75), check("mistyped, one's own", "x", "y", "named", 2),
     check("most words", "words", 80), check("most words", "words", 50), check("words of the shorter", "words", 50),
     check("contained", "words"), check("known as", "words"), check("moved", "x", "y", 0.88), check("within a year", "date"),
-    check("one of the words", "x", "y"),
+    check("one of the words", "x", "y"), check("another start", "x"), check("another gender", "gender"),
 ]  # fmt: skip
 
 
@@ -68,7 +76,8 @@ def _row(rng: random.Random, like: dict[str, Any] | None = None) -> dict[str, An
     own = [word for word in held or [] if rng.random() < 0.5] if held is not None else None
     x = text("x")
     named = [x] if x and rng.random() < 0.5 else []
-    return {"x": x, "y": text("y"), "date": date(), "words": held, "own": own, "named": named}
+    gender = rng.choice(("m", "f", "w", "male", "female", "weiblich", "unknown", "divers", "", None))
+    return {"x": x, "y": text("y"), "date": date(), "words": held, "own": own, "named": named, "gender": gender}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +109,14 @@ def test_both_forms_agree_and_tell_pairs_apart(case: Check, pairs: list[Any], si
 
     assert [case.holds(left, right) for left, right in pairs] == expected
     assert 0 < sum(expected) < len(expected)
+
+
+def test_a_gender_that_is_neither_male_nor_female_is_not_another_one() -> None:
+    case = check("another gender", "gender")
+    said = {(one, other) for one in ("m", "female", "w", "x", "unknown", "") for other in ("male", "f", "divers")
+            if case.holds({"gender": one}, {"gender": other})}  # fmt: skip
+
+    assert said == {("m", "f"), ("female", "male"), ("w", "male")}
 
 
 def test_any_of_agrees_and_is_never_unknown(pairs: list[Any], sides: pa.Table) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.sdk.errors import FixConfig
 from pipelines.resolve import deterministic, load_policy
-from pipelines.resolve.cannot_link import BORN, GENERATION, UNIQUE, BirthDates, CannotLinks
+from pipelines.resolve.cannot_link import BORN, BORROWED, GENERATION, UNIQUE, BirthDates, CannotLinks
 from pipelines.resolve.duck import connect
 from pipelines.resolve.features import build_norm, numbered
 from pipelines.resolve.finish import finish_norm
@@ -181,6 +181,41 @@ def test_without_both_mailboxes_and_phones_only_a_generation_separates() -> None
     assert found.alike is None
 
 
+WORKER = {
+    "given_name": "William",
+    "middle_name": "H",
+    "family_name": "Ray",
+    "gender": "Male",
+    "identifiers": "national_id=105970880",
+}
+WIFE = {**WORKER, "given_name": "Anna", "middle_name": "M", "gender": "Female"}
+
+
+def test_a_number_that_two_people_use_makes_nobody_of_them() -> None:
+    assert _apart(WORKER, WIFE, by=BORROWED)
+    assert _apart(WORKER, {**WIFE, "middle_name": None}, by=BORROWED)
+    assert _apart(WORKER, {**WIFE, "gender": None}, by=BORROWED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"given_name": "Bill"},
+        {"given_name": None},
+        {"middle_name": "Henry", "gender": "m"},
+        {"middle_name": None, "gender": "unknown"},
+        {"birth_date": "1984-03-02"},
+    ],
+    ids=["short form", "no name", "one middle name", "nothing more", "born on one day"],
+)
+def test_what_leaves_a_number_that_two_share_one_person_s(change: dict[str, Any]) -> None:
+    born = {"birth_date": "1984-03-02"}
+    found = resolve(table({**WORKER, **born}, {**WIFE, **change}))
+
+    assert len(groups(found)) == 1
+    assert not any(row["rule"] == BORROWED for row in found.evidence.to_pylist())
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_statements_and_python_keep_the_same_pairs_apart(seed: int) -> None:
     rng, policy = random.Random(seed), load_policy()
@@ -197,16 +232,22 @@ def test_statements_and_python_keep_the_same_pairs_apart(seed: int) -> None:
     among = CannotLinks.of(model, policy).among(facts, members)
 
     assert sorted(among) == found
-    assert {rule for *_, rule in found} == {UNIQUE, GENERATION, BORN}
+    assert {rule for *_, rule in found} == {UNIQUE, GENERATION, BORN, BORROWED}
     rules = CannotLinks.of(model, policy)
-    assert {rules.between(facts[one], facts[other]) for one, other, _ in found[:40]} <= {UNIQUE, GENERATION, BORN}
+    assert {rules.between(facts[one], facts[other]) for one, other, _ in found[:40]} <= {
+        UNIQUE,
+        GENERATION,
+        BORN,
+        BORROWED,
+    }
 
 
 def _record(rng: random.Random) -> dict[str, Any]:
     """A record of one of a few people in a few homes, with values that others hold too."""
     born = f"{rng.choice((1950, 1955, 1966, 1971, 1982))}-{rng.choice(('01-01', '02-08', '07-13'))}"
     return {
-        "given_name": rng.choice(NAMES), "family_name": "Kragstad", "birth_date": rng.choice((born, born, born[:4], None)),
+        "given_name": rng.choice(NAMES), "middle_name": rng.choice((None, None, "K", "Karl", "M")),
+        "gender": rng.choice((None, "m", "Female")), "family_name": "Kragstad", "birth_date": rng.choice((born, born, born[:4], None)),
         "emails": rng.sample([f"{name}{n}@mail.example".lower() for name in NAMES for n in range(4)], rng.randrange(3)),
         "phones": rng.sample([f"+452000{n:04d}" for n in range(3)], 1) + rng.sample([f"+452001{n:04d}" for n in range(200)], rng.randrange(3)),
         "identifiers": rng.choice(([], [], [], ["crm.id=1"], ["national_id=AB123456C"], ["national_id=ZX987654D"])),

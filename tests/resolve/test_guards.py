@@ -18,6 +18,9 @@ FEATURES = tuple(
         ("given", "given"), ("family", "family"), ("birth_date", "date"), ("street", "street"), ("emails", "email"), ("phones", "phone"),
     )
 )  # fmt: skip
+PEOPLE = (*FEATURES, Feature("middle", "middle", "middle"), Feature("gender", "attribute", "gender"))
+"""What sources of people tell beside what a shop knows."""
+TOWN = (*PEOPLE, Feature("city", "place", "city"), Feature("postcode", "postcode", "postcode"))
 SCORE = 40.0
 FAMILY = {
     "family": "jansson",
@@ -32,7 +35,8 @@ LISTS = ("emails", "phones", "own_emails", "own_phones", "emails_named", FORMS)
 
 def _row(values: dict[str, Any]) -> dict[str, Any]:
     """A row of ``norm`` with the parts that the guard reads."""
-    empty = dict.fromkeys(("given", "family", "birth_date", "street", *LISTS, "emails_first", "emails_user"))
+    columns = (*(feature.column for feature in TOWN), *LISTS, "emails_first", "emails_user")
+    empty = dict.fromkeys(columns)
     forms = full_names().get(values.get("given", ""))
     row = {**empty, FORMS: list(forms) if forms else None, "emails_digits": None, **values}
     if row["emails"]:
@@ -43,9 +47,14 @@ def _row(values: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _weight(a: dict[str, Any], b: dict[str, Any]) -> float:
+def _weight(
+    a: dict[str, Any],
+    b: dict[str, Any],
+    features: tuple[Feature, ...] = FEATURES,
+    telling: tuple[str, ...] = ("given", "family", "middle"),
+) -> float:
     """The weight that the guard leaves to a pair: by the SQL form, which the Python form must equal."""
-    guard, left, right = guard_of(FEATURES, ()), _row(a), _row(b)
+    guard, left, right = guard_of(features, telling), _row(a), _row(b)
     assert guard is not None
     columns = [(f"{name}_{side}", name, row[name]) for side, row in (("l", left), ("r", right)) for name in row]
     typed = [f"${key}::{'VARCHAR[]' if name in LISTS else 'VARCHAR'} AS {key}" for key, name, _ in columns]
@@ -220,3 +229,91 @@ def test_a_birth_year_makes_nobody_of_a_common_name_one_person():
     one = {"given": "ines", "family": "jerne", "birth_date": "19491206"}
     assert _weight(one, {**one, "birth_date": "19490317"}) == DOUBTFUL
     assert _weight(one, {**one, "birth_date": "19490612"}) == SCORE
+
+
+ANNA = {"given": "anna", "family": "ray", "middle": "m", "gender": "female", "street": "4301 broadway"}
+WILLIAM = {"given": "william", "family": "ray", "middle": "h", "gender": "male", "street": "4301 broadway"}
+
+
+@pytest.mark.parametrize("other", [{"middle": None}, {"gender": None}, {}], ids=["gender", "middle name", "both"])
+def test_another_given_name_and_another_middle_name_or_gender_are_two_people_whatever_they_share(
+    other: dict[str, Any],
+) -> None:
+    shared = {"own_emails": ["ray@mail.example"], "emails": ["ray@mail.example"]}
+    born = {"birth_date": "19840302"}
+
+    assert _weight({**ANNA, **shared}, {**WILLIAM, **shared, **other}, PEOPLE) == REFUSED
+    assert _weight({**ANNA, **born}, {**WILLIAM, **born, **other}, PEOPLE) == REFUSED
+    assert _weight({**ANNA, **born}, {**WILLIAM, **other, "birth_date": "19840303"}, PEOPLE) == REFUSED
+    assert _weight({**ANNA, **shared, **born}, {**WILLIAM, **shared, **born, **other}, PEOPLE) == SCORE
+
+
+def test_another_given_name_alone_is_what_it_was() -> None:
+    alike = {"middle": "m", "gender": "f", "birth_date": "19840302"}
+
+    assert _weight({**ANNA, **alike}, {**WILLIAM, **alike}, PEOPLE) == SCORE
+    assert (
+        _weight({**ANNA, "gender": "unknown"}, {**WILLIAM, "middle": "mary", "own_phones": ["461"]}, PEOPLE) == REFUSED
+    )
+    both = {"own_phones": ["461"], "middle": "m"}
+    assert _weight({**ANNA, **both, "gender": "unknown"}, {**WILLIAM, **both}, PEOPLE) == SCORE
+
+
+def test_an_unnamed_record_of_another_gender_is_not_who_was_born_on_that_day() -> None:
+    born = {"birth_date": "19840302"}
+
+    assert _weight({**ANNA, **born}, {**ANNA, **born, "given": None, "gender": "male"}, PEOPLE) == REFUSED
+    assert _weight({**ANNA, **born}, {**ANNA, **born, "given": None, "middle": "k"}, PEOPLE) == REFUSED
+    assert _weight({**ANNA, **born}, {**ANNA, **born, "given": None}, PEOPLE) == SCORE
+
+
+def test_one_name_with_another_middle_name_and_another_birth_year_are_namesakes() -> None:
+    born = {**ANNA, "birth_date": "19840302"}
+
+    assert _weight(born, {**born, "birth_date": "19610513", "middle": "k"}, PEOPLE) == REFUSED
+    assert _weight(born, {**born, "birth_date": "19610513"}, PEOPLE) == SCORE
+    assert _weight(born, {**born, "birth_date": "19840513", "middle": "k"}, PEOPLE) == SCORE
+    assert _weight(born, {**born, "birth_date": None, "middle": "k"}, PEOPLE) == SCORE
+
+
+def test_the_first_letter_of_a_middle_name_is_more_than_the_name() -> None:
+    one, other = ({**ANNA, "middle": middle, "street": None} for middle in ("m", "mary"))
+
+    assert _weight(one, other, PEOPLE) == SCORE
+    assert _weight(one, {**other, "middle": "kay"}, PEOPLE) == DOUBTFUL
+    assert _weight(one, {**other, "middle": None}, PEOPLE) == DOUBTFUL
+    assert _weight(one, other, PEOPLE, telling=("given", "family")) == DOUBTFUL
+
+
+@pytest.mark.parametrize("place", ["city", "postcode"])
+def test_a_place_that_everybody_has_is_no_more_than_the_name(place: str) -> None:
+    one = {"given": "nancy", "family": "miller", place: "anytown"}
+
+    assert _weight(one, one, TOWN) == DOUBTFUL
+    assert _weight(one, one, TOWN, telling=("given", place)) == SCORE
+    assert _weight(one, one, TOWN, telling=()) == SCORE
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        ({}, {**WILLIAM}, "given names clearly differ, and so do middle names or genders"),
+        (
+            {"birth_date": "19840302"},
+            {**WILLIAM, "birth_date": "19840302"},
+            "birth dates agree, and given names do not, nor middle names or genders",
+        ),
+        (
+            {"birth_date": "19840302"},
+            {"birth_date": "19610513", "middle": "k"},
+            "of one name, and neither birth years nor middle names agree",
+        ),
+        ({}, {"given": "ania"}, "given names differ a little, and birth years do too or a home is shared"),
+    ],
+)
+def test_the_guard_says_what_middle_names_and_genders_are_worth(
+    one: dict[str, Any], other: dict[str, Any], why: str
+) -> None:
+    guard = guard_of(PEOPLE, ())
+    assert guard is not None
+    assert guard_reason(guard, _row({**ANNA, **one}), _row({**ANNA, **other})) == why

@@ -13,7 +13,7 @@ import pytest
 from pipelines.resolve import blocking, index
 from pipelines.store import Store, decisions, identity, match_index, tables
 from pipelines.store.digest import digest
-from tests.resolve.world import forget, land, people, resolve, with_fathers, with_stubs
+from tests.resolve.world import forget, land, people, resolve, with_fathers, with_spouses, with_stubs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ def test_after_an_increment_a_full_run_finds_nothing_to_write(
     monkeypatch.setattr(blocking, "LARGEST_BLOCK", largest_block)
     world, first = people(_COUNT), _FIRST
     if stubs:
-        world, first = with_stubs(with_fathers(people(_COUNT + 80))), _FIRST + 80
+        world, first = with_spouses(with_stubs(with_fathers(people(_COUNT + 80)))), _FIRST + 80
     rng = random.Random(3)
     land(sqlite_store, world[:first])
     resolve(sqlite_store)
@@ -77,7 +77,8 @@ def test_after_an_increment_a_full_run_finds_nothing_to_write(
         assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
         assert stored(sqlite_store) == kept
         assert digest(sqlite_store) == meaning
-        assert not stubs or len(_kept_apart_by(sqlite_store, "generation")) > 1
+        for rule in ("generation", "borrowed_identifier"):
+            assert not stubs or len(_kept_apart_by(sqlite_store, rule)) > 1
 
 
 def test_when_a_birth_date_is_corrected_its_generation_keeps_nobody_apart_any_more(sqlite_store: Store) -> None:

@@ -265,6 +265,22 @@ def test_people_a_generation_apart_are_named(sqlite_store: Store) -> None:
     ]
 
 
+def test_people_who_use_one_number_are_named(sqlite_store: Store) -> None:
+    same = {"family_name": "ray", "identifier": "N1055970880"}
+    one, other = small(
+        sqlite_store,
+        {**same, "given_name": "anna", "middle_name": "m", "gender": "female"},
+        {**same, "given_name": "william", "middle_name": "h", "gender": "male"},
+    )
+
+    told = explain_pair(sqlite_store, one, other)
+
+    assert not told["together"]
+    assert [(each["system"], each["left"], each["right"]) for each in told["contradictions"]] == [
+        ("given", ["anna"], ["william"]), ("gender", ["female"], ["male"]), ("middle", ["m"], ["h"]),
+    ]  # fmt: skip
+
+
 def test_identifiers_that_differ_are_named(sqlite_store: Store) -> None:
     same = {**ADA, "email": "ada@mail.example"}
     one, other = small(sqlite_store, {**same, "identifier": "N1111111"}, {**same, "identifier": "N9993337"})

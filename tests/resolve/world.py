@@ -104,6 +104,19 @@ def with_fathers(people: Iterable[dict[str, Any]], seed: int = 7) -> list[dict[s
     return changed
 
 
+def with_spouses(people: Iterable[dict[str, Any]], seed: int = 7) -> list[dict[str, Any]]:
+    """Return the people with a gender and mostly a middle name, and beside half of those with a number a spouse who uses it."""
+    rng, changed = random.Random(seed), []
+    for person in people:
+        middle = chr(ord("a") + sum(map(ord, f"{person.get('birth_date')}")) % 26) if rng.random() < 0.7 else None
+        said = {**person, "middle_name": middle, "gender": rng.choice(("m", "male", None))}
+        changed.append(said)
+        if person.get("identifier") and rng.random() < 0.5:
+            own = {"key": f"{person['key']}s", "given_name": "xenia", "gender": "f", "birth_date": None, "email": None}
+            changed.append({**said, **own})
+    return changed
+
+
 def _person(rng: random.Random, number: int) -> dict[str, Any]:
     given, family = rng.choice(_GIVEN), rng.choice(_FAMILY) + rng.choice(["", "s", "en", "i", "berg"])
     mail = f"{given}.{family}{number % 97}@mail{number % 5}.example"
@@ -131,6 +144,9 @@ def _record(rng: random.Random, person: dict[str, Any], key: str) -> dict[str, A
     return record
 
 
+_SAID = ("given_name", "middle_name", "family_name", "birth_date", "gender")
+
+
 def land(store: Store, people: Iterable[dict[str, Any]]) -> None:
     """Write people and what they can be reached by, as normalise would."""
     listed = list(people)
@@ -144,7 +160,7 @@ def land(store: Store, people: Iterable[dict[str, Any]]) -> None:
         ids = [number[p["key"]] for p in listed]
         parents = pa.table({"source_record_id": pa.array(ids, pa.int64())})
         named = [(sid, p) for sid, p in zip(ids, listed, strict=True) if not p.get("stub")]
-        names = {name: [p.get(name) for _, p in named] for name in ("given_name", "family_name", "birth_date")}
+        names = {name: [p.get(name) for _, p in named] for name in _SAID}
         keys = {"source_record_id": [sid for sid, _ in named], "row_key": [""] * len(named)}
         tx.replace_set(T["person"], parents, _table({**keys, **names}))
         tx.replace_set(T["contact_point"], parents, _points(listed, ids))
