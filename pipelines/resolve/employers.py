@@ -33,6 +33,8 @@ def employer(con: duckdb.DuckDBPyConnection, policy: Policy, *, mailed: bool) ->
     name = sql.text("organization_name")
     words = sql.without_legal_form(f"regexp_replace({name}, '{_DOTTED}', '')")
     named = f"coalesce(nullif(array_to_string({words}, ''), ''), replace({name}, ' ', ''))"
+    if placeholders := [word.replace(" ", "") for word in policy.placeholders.get("text", ())]:
+        named = f"(list_filter([{named}], lambda n: n NOT IN {sql.literals(placeholders)}))[1]"  # computed once, as no CASE is
     return f"coalesce({named}, {_by_domain([*policy.mail_providers, *_frequent(con)])})" if mailed else named
 
 

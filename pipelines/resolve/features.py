@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,17 +39,26 @@ _PARTICLES = (
 """Words that stand before a family name and belong to it: Elena De Luca, Jan van der Berg."""
 _FAMILY_ONLY = "^(?:da|dal|de|degli|dei|del|della|delle|den|der|des|di|dos|du|ten|ter|tot|van|vom|von|zu|zum|zur) "
 """A full name that begins with one of these is a family name alone; El, Al, San and La may be given names."""
+_PLACEHOLDERS = {
+    "middle": "name", "date": "birth_date", "org": "text", "words": "text", "street": "text", "place": "text",
+    "postcode": "text", "attribute": "text",
+}  # fmt: skip
+"""Which of the policy's placeholders stand for a missing value of a kind."""
 _SOURCE = "regexp_extract(source_ref, '^[^/]*(/[^/]*)?/')"
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One comparable column of the ``norm`` table and how its values are to be read."""
+    """One comparable column of the ``norm`` table and how its values are to be read.
+
+    ``expr`` reads the match table; ``known`` reads what these make of all columns and is NULL where that is a placeholder.
+    """
 
     column: str
     kind: str
     expr: str
     system: str = ""
+    known: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,14 +116,26 @@ def _sounds(source: str) -> str:
 def _norm_sql(features: tuple[Feature, ...], columns: list[str], filled: set[str]) -> str:
     exprs = norm_exprs(features, columns)
     select = ",\n".join(f"{expr} AS {sql.quote(column)}" for column, expr in exprs.items())
-    return f"""SELECT rid, is_stub, (role_class = 'employee') AS employee, {select or "NULL AS nothing"}
+    said = f"""SELECT rid, is_stub, (role_class = 'employee') AS employee, {select or "NULL AS nothing"}
         FROM (SELECT *, {_cleaned(filled)} FROM match)"""
+    known = known_exprs(features)
+    if not known:
+        return said
+    columns = [
+        f"{known.get(name, sql.quote(name))} AS {sql.quote(name)}" for name in ("rid", "is_stub", "employee", *exprs)
+    ]
+    return f"SELECT {', '.join(columns)} FROM ({said})"
 
 
 def norm_exprs(features: tuple[Feature, ...], columns: list[str] | None = None) -> dict[str, str]:
     """Return the expression of each feature's column; a plain attribute that these ``columns`` do not have is NULL."""
     lacking = {f.column for f in features if columns is not None and f.kind == "attribute" and f.column not in columns}
     return {f.column: "NULL::VARCHAR" if f.column in lacking else f.expr for f in features}
+
+
+def known_exprs(features: tuple[Feature, ...]) -> dict[str, str]:
+    """Return the expressions that read placeholders as missing, over the columns as ``norm_exprs`` make them."""
+    return {f.column: f.known for f in features if f.known}
 
 
 def cleaned_exprs() -> dict[str, str]:
@@ -205,7 +226,7 @@ def _features(
     exprs = {name: sql.text(sql.quote(name)) for name in plain}
     if entity == "person" and "organization_name" in exprs:
         exprs["organization_name"] = employer(con, policy, mailed="emails" in filled)
-    return (
+    found = (
         *names,
         *_dates(filled),
         *_contacts(filled, policy),
@@ -217,6 +238,29 @@ def _features(
         *[Feature(name, "attribute", expr) for name, expr in exprs.items()],
         Feature("source", "source", _SOURCE),
     )
+    return tuple(replace(feature, known=_known(feature, policy)) for feature in found)
+
+
+def _known(feature: Feature, policy: Policy) -> str:
+    """Return the SQL that leaves out the policy's placeholders; empty where there are none for such values."""
+    column, words = sql.quote(feature.column), policy.placeholders.get(_PLACEHOLDERS.get(feature.kind, ""), ())
+    if feature.kind in ("given", "family"):
+        return _somebody(column, policy)
+    if feature.column == "country":  # NA is Namibia
+        return ""
+    if feature.kind == "middle":  # a letter by itself is an initial
+        words = tuple(word for word in (*words, *policy.placeholders.get("whole_name", ())) if len(word) > 1)
+    return f"CASE WHEN {column} NOT IN {sql.literals(words)} THEN {column} END" if words else ""
+
+
+def _somebody(name: str, policy: Policy) -> str:
+    """Return the SQL of one of both names: no word that is nobody's name, and not if both are such or the words of such."""
+    nobody = policy.placeholders.get("name", ())
+    words = (*nobody, *policy.placeholders.get("whole_name", ()))
+    if not words:
+        return ""
+    alone = " AND ".join(f"({each} IS NULL OR {each} IN {sql.literals(words)})" for each in ("given", "family"))
+    return f"CASE WHEN NOT ({alone}) AND {name} NOT IN {sql.literals(nobody)} THEN {name} END"
 
 
 def _person_names(filled: set[str]) -> list[Feature]:

@@ -15,7 +15,7 @@ from pipelines.resolve import blocking, finish, sql
 from pipelines.resolve.cannot_link import CannotLinks
 from pipelines.resolve.deterministic import KINDS
 from pipelines.resolve.evaluate import compiled
-from pipelines.resolve.features import cleaned_exprs, norm_exprs, normal, not_blocked
+from pipelines.resolve.features import cleaned_exprs, known_exprs, norm_exprs, normal, not_blocked
 from pipelines.resolve.functions import hash_of
 from pipelines.resolve.guards import OWN
 from pipelines.resolve.index import line_schema, written_held
@@ -49,6 +49,7 @@ class NormalForm:
         try:
             self._cleaned = self._named(con, cleaned_exprs())
             self._norm = self._named(con, norm_exprs(model.features))
+            self._known = self._named(con, known_exprs(model.features))
             self._parts = self._named(con, finish.part_exprs(model.features))
             self._normal = self._named(con, {kind: normal(kind, "x") for kind in KINDS})
             self._blocked = compiled(con, [f"y IS NOT NULL{not_blocked('identifier', policy)}"])[0]
@@ -81,6 +82,7 @@ class NormalForm:
         given.update({name: make(given) for name, make in self._cleaned})
         row = {"is_stub": bool(given.get("is_stub")), "employee": given.get("role_class") == ROLE_EMPLOYEE}
         row |= {name: make(given) for name, make in self._norm}
+        row |= {name: make(row) for name, make in self._known}
         return self._with_own(row), self._held(given, row)
 
     def _with_own(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Policy:
     version: int
     rules: tuple[LinkRule, ...]
     blocked: Mapping[str, tuple[str, ...]]
+    placeholders: Mapping[str, tuple[str, ...]]
     unique_systems: tuple[str, ...]
     typos: int
     generation_years: int | None
@@ -76,6 +77,7 @@ def _build(data: Mapping[str, Any]) -> Policy:
         version=data["version"],
         rules=tuple(rules),
         blocked={kind: tuple(patterns) for kind, patterns in data["blocked"].items()},
+        placeholders={kind: tuple(words) for kind, words in data.get("placeholders", {}).items()},
         unique_systems=tuple(data["unique"]["systems"]),
         typos=data["unique"]["typos"],
         generation_years=data.get("generation_years"),

@@ -60,41 +60,41 @@ def _employers(
 def test_the_company_that_is_named_or_else_the_one_behind_an_address(
     said: dict[str, Any], employer: str | None
 ) -> None:
-    there = {"organization_name": "Other", "emails": "x@other.example"}
+    there = {"organization_name": "Second", "emails": "x@other.example"}
 
-    assert _employers({**ADA, **said}, there)[0] == [employer, "other"]
+    assert _employers({**ADA, **said}, there)[0] == [employer, "second"]
 
 
 def test_a_domain_that_many_have_is_a_provider_s_and_stays_one_in_the_model_that_counted_it() -> None:
     crowd = [{**ADA, "emails": f"someone{n}@local-isp.example"} for n in range(LEAST_FREQUENT + 1)]
-    there = {"organization_name": "Other", "emails": "x@firm.example"}
+    there = {"organization_name": "Second", "emails": "x@firm.example"}
     alone = {**ADA, "emails": "ada@local-isp.example"}
 
     counted, features = _employers(*crowd, there)
     later, _ = _employers(alone, there, known=features)
     few, _ = _employers(alone, there)
 
-    assert sorted(counted, key=str) == [*(None for _ in crowd), "other"]
-    assert later == [None, "other"]
-    assert few == ["localisp", "other"]
+    assert sorted(counted, key=str) == [*(None for _ in crowd), "second"]
+    assert later == [None, "second"]
+    assert few == ["localisp", "second"]
 
 
 def test_of_many_records_more_than_one_in_two_hundred_make_a_provider() -> None:
     others = [{"given_name": f"n{n}"} for n in range(6_000)]
-    there = {"organization_name": "Other", "emails": "x@firm.example"}
+    there = {"organization_name": "Second", "emails": "x@firm.example"}
 
     def told(holders: int) -> set[str | None]:
         crowd = [{**ADA, "emails": f"someone{n}@local-isp.example"} for n in range(holders)]
         return set(_employers(*crowd, *others, there)[0])
 
-    assert told(LEAST_FREQUENT + 1) == {"localisp", "other", None}
-    assert told(40) == {"other", None}
+    assert told(LEAST_FREQUENT + 1) == {"localisp", "second", None}
+    assert told(40) == {"second", None}
 
 
 def test_the_policy_names_providers_and_without_them_they_are_companies() -> None:
-    rows = {**ADA, "emails": "ada@gmail.com"}, {"organization_name": "Other", "emails": "x@firm.example"}
+    rows = {**ADA, "emails": "ada@gmail.com"}, {"organization_name": "Second", "emails": "x@firm.example"}
 
-    assert _employers(*rows, policy=replace(load_policy(), mail_providers=("firm.example",)))[0] == ["gmail", "other"]
+    assert _employers(*rows, policy=replace(load_policy(), mail_providers=("firm.example",)))[0] == ["gmail", "second"]
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["one company", "another company"])

@@ -56,6 +56,11 @@ _WORDS = (
     "The",
     "Łukasz",
     "Renée",
+    "Guest",
+    "Test",
+    "Unknown",
+    "N/A",
+    "none",
 )
 
 
@@ -89,7 +94,7 @@ def number(rng: random.Random) -> str:
 def table(entity: str, count: int, seed: int) -> pa.Table:
     """A match table with everything that sources get wrong."""
     rng = random.Random(seed)
-    dates = ("1970-01-31", "31.1.1970", "1970", "3/4/85", "unknown", None)
+    dates = ("1970-01-31", "31.1.1970", "1970", "3/4/85", "unknown", "1900-01-01", None)
     columns: dict[str, Any] = {
         name: [rng.choice((text(rng), None)) for _ in range(count)] for name in scalar_terms(entity)
     }
