@@ -250,7 +250,8 @@ def _record(rng: random.Random) -> dict[str, Any]:
         "gender": rng.choice((None, "m", "Female")), "family_name": "Kragstad", "birth_date": rng.choice((born, born, born[:4], None)),
         "emails": rng.sample([f"{name}{n}@mail.example".lower() for name in NAMES for n in range(4)], rng.randrange(3)),
         "phones": rng.sample([f"+452000{n:04d}" for n in range(3)], 1) + rng.sample([f"+452001{n:04d}" for n in range(200)], rng.randrange(3)),
-        "identifiers": rng.choice(([], [], [], ["crm.id=1"], ["national_id=AB123456C"], ["national_id=ZX987654D"])),
+        "identifiers": rng.choice(([], [], [], ["crm.id=1"], ["national_id=AB123456C"], ["national_id=ZX987654D"],
+                                   ["crm.id=1", "national_id=AB123456C"], ["crm.id=1", "national_id=ZX987654D"])),
         "socials": rng.choice(([], [], [], ["x/gk"])),
     }  # fmt: skip
 

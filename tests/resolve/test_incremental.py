@@ -119,6 +119,21 @@ def test_when_who_lay_between_goes_nobody_is_kept_apart_any_more(sqlite_store: S
     assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
 
 
+def test_who_use_one_number_stay_apart_when_one_of_them_changes(sqlite_store: Store) -> None:
+    world = {person["key"]: person for person in with_spouses(people(_COUNT))}
+    land(sqlite_store, world.values())
+    resolve(sqlite_store)
+    keys = {row.source_record_id: row.source_key for row in sqlite_store.read(tables.source_record.select())}
+    kept = {(row.left_id, row.right_id) for row in _kept_apart_by(sqlite_store, "borrowed_identifier")}
+    changed = [world[keys[left]] for left, _ in sorted(kept)[:6]]
+    land(sqlite_store, [{**person, "city": "ghent"} for person in changed])
+
+    assert resolve(sqlite_store).details["incremental"]
+
+    assert kept == {(row.left_id, row.right_id) for row in _kept_apart_by(sqlite_store, "borrowed_identifier")}
+    assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
+
+
 def _kept_apart_by(store: Store, rule: str) -> list[Any]:
     row = tables.evidence.c
     return list(store.read(tables.evidence.select().where(row.rule == rule, row.known_to.is_(None))))
