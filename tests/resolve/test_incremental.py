@@ -124,13 +124,13 @@ def test_who_use_one_number_stay_apart_when_one_of_them_changes(sqlite_store: St
     land(sqlite_store, world.values())
     resolve(sqlite_store)
     keys = {row.source_record_id: row.source_key for row in sqlite_store.read(tables.source_record.select())}
-    kept = {(row.left_id, row.right_id) for row in _kept_apart_by(sqlite_store, "borrowed_identifier")}
-    changed = [world[keys[left]] for left, _ in sorted(kept)[:6]]
+    kept = {row.evidence_id: row.left_id for row in _kept_apart_by(sqlite_store, "borrowed_identifier")}
+    changed = [world[keys[left]] for _, left in sorted(kept.items())[:6]]
     land(sqlite_store, [{**person, "city": "ghent"} for person in changed])
 
     assert resolve(sqlite_store).details["incremental"]
 
-    assert kept == {(row.left_id, row.right_id) for row in _kept_apart_by(sqlite_store, "borrowed_identifier")}
+    assert kept == {row.evidence_id: row.left_id for row in _kept_apart_by(sqlite_store, "borrowed_identifier")}
     assert wrote(resolve(sqlite_store, full=True)) == (0, 0, {})
 
 
