@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.resolve import sql
+from pipelines.resolve import placeholders, sql
 from pipelines.resolve.employers import employer
 from pipelines.resolve.match_view import ADDRESS_TERMS, LIST_COLUMNS
 
@@ -39,11 +39,6 @@ _PARTICLES = (
 """Words that stand before a family name and belong to it: Elena De Luca, Jan van der Berg."""
 _FAMILY_ONLY = "^(?:da|dal|de|degli|dei|del|della|delle|den|der|des|di|dos|du|ten|ter|tot|van|vom|von|zu|zum|zur) "
 """A full name that begins with one of these is a family name alone; El, Al, San and La may be given names."""
-_PLACEHOLDERS = {
-    "middle": "name", "date": "birth_date", "org": "text", "words": "text", "street": "text", "place": "text",
-    "postcode": "text", "attribute": "text",
-}  # fmt: skip
-"""Which of the policy's placeholders stand for a missing value of a kind."""
 _SOURCE = "regexp_extract(source_ref, '^[^/]*(/[^/]*)?/')"
 
 
@@ -238,29 +233,7 @@ def _features(
         *[Feature(name, "attribute", expr) for name, expr in exprs.items()],
         Feature("source", "source", _SOURCE),
     )
-    return tuple(replace(feature, known=_known(feature, policy)) for feature in found)
-
-
-def _known(feature: Feature, policy: Policy) -> str:
-    """Return the SQL that leaves out the policy's placeholders; empty where there are none for such values."""
-    column, words = sql.quote(feature.column), policy.placeholders.get(_PLACEHOLDERS.get(feature.kind, ""), ())
-    if feature.kind in ("given", "family"):
-        return _somebody(column, policy)
-    if feature.column == "country":  # NA is Namibia
-        return ""
-    if feature.kind == "middle":  # a letter by itself is an initial
-        words = tuple(word for word in (*words, *policy.placeholders.get("whole_name", ())) if len(word) > 1)
-    return f"CASE WHEN {column} NOT IN {sql.literals(words)} THEN {column} END" if words else ""
-
-
-def _somebody(name: str, policy: Policy) -> str:
-    """Return the SQL of one of both names: no word that is nobody's name, and not if both are such or the words of such."""
-    nobody = policy.placeholders.get("name", ())
-    words = (*nobody, *policy.placeholders.get("whole_name", ()))
-    if not words:
-        return ""
-    alone = " AND ".join(f"({each} IS NULL OR {each} IN {sql.literals(words)})" for each in ("given", "family"))
-    return f"CASE WHEN NOT ({alone}) AND {name} NOT IN {sql.literals(nobody)} THEN {name} END"
+    return tuple(replace(feature, known=placeholders.known(feature.column, feature.kind, policy)) for feature in found)
 
 
 def _person_names(filled: set[str]) -> list[Feature]:
