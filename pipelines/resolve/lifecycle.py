@@ -62,7 +62,7 @@ def train(context: StageContext, *, anew: bool = False) -> StageReport:
         details = {"origin": found.model.origin, **_preview(store, tenant, entity, found)}
         active = _active(store, tenant, entity)
         if active is not None:
-            details |= _beside(active[1], found.model, details, policy.retrain_growth)
+            details |= beside(active[1], found.model, details, policy.retrain_growth)
         if active is not None and (details["equal"] or (details["stands"] and not anew)):
             details |= {"model": active[0], "stands": True}
         else:
@@ -132,8 +132,11 @@ def _active(store: Store, tenant: int, entity: str) -> tuple[int, MatchModel] | 
     return (active[0], MatchModel.from_json(active[1])) if active and MatchModel.is_current(active[1]) else None
 
 
-def _beside(active: MatchModel, found: MatchModel, preview: Mapping[str, Any], growth: float) -> dict[str, Any]:
-    """Say whether what was learned is the active model, or cannot be told from it, and how far apart they are."""
+def beside(active: MatchModel, found: MatchModel, preview: Mapping[str, Any], growth: float) -> dict[str, Any]:
+    """Say whether what was learned is the active model, or cannot be told from it, and how far apart they are.
+
+    ``preview``: what it would do to entities, as ``compare`` says it; ``growth``: the policy's ``retrain_growth``.
+    """
     moved = shift(active, found)
     touched = preview["entities"] - preview["untouched"]
     stands = not moved.tells and touched <= FEW_TOUCHED * preview["entities"] and found.rows < active.rows * growth

@@ -29,7 +29,8 @@ def known(column: str, kind: str, policy: Policy) -> str:
         return ""
     if kind == "middle":  # a letter by itself is an initial
         words = tuple(word for word in (*words, *policy.placeholders.get("whole_name", ())) if len(word) > 1)
-    return f"CASE WHEN {name} NOT IN {sql.literals(words)} THEN {name} END" if words else ""
+    said = "org" if kind == "words" else name  # its words are sorted: "n a" is "a n"
+    return f"CASE WHEN {said} NOT IN {sql.literals(words)} THEN {name} END" if words else ""
 
 
 def _somebody(name: str, policy: Policy) -> str:

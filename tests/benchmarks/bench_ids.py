@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import random
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.resolve import assign_ids, load_policy, resolve_table
-from pipelines.resolve.model_shift import shift
+from pipelines.resolve.lifecycle import beside, compare
 from pipelines.resolve.read_csv import read_records
 from tests.benchmarks.bench_identity import SHARED
 from tests.benchmarks.shared_world import people, world
@@ -41,32 +41,32 @@ def main(arguments: list[str]) -> None:
         _show(name, measure_set(SHARED / name, seed))
 
 
-def _show(name: str, lines: dict[str, dict[str, float]]) -> None:
+def _show(name: str, lines: dict[str, dict[str, Any]]) -> None:
     print(name)
     for cause, line in lines.items():
         print(f"  {cause:34}", *(f"{word} {value}," for word, value in line.items()), flush=True)
 
 
-def measure(count: int, seed: int) -> dict[str, dict[str, float]]:
+def measure(count: int, seed: int) -> dict[str, dict[str, Any]]:
     """Return by cause how many entities there were, what share kept its id, and what share of the untouched ones."""
     everybody = people(round(count * (1 + MORE)), random.Random(seed))
     every = world(everybody, seed).records
     return compared(every, every.slice(0, world(everybody[:count], seed).records.num_rows), seed)
 
 
-def measure_set(folder: Path, seed: int) -> dict[str, dict[str, float]]:
+def measure_set(folder: Path, seed: int) -> dict[str, dict[str, Any]]:
     """Return the same of a labelled set of persons; the records held back are drawn by the seed."""
     every = read_records(folder / "records.csv", "person", source="bench")
     drawn = np.random.default_rng(seed).permutation(every.num_rows)
     return compared(every, every.take(np.sort(drawn[round(every.num_rows * MORE) :])), seed)
 
 
-def compared(every: pa.Table, first: pa.Table, seed: int) -> dict[str, dict[str, float]]:
+def compared(every: pa.Table, first: pa.Table, seed: int) -> dict[str, dict[str, Any]]:
     """Return by cause what became of the ids of ``first``, of which ``every`` has all records and some more."""
     shuffled = first.take(np.random.default_rng(seed).permutation(first.num_rows))
     before, larger = _resolved(first), _resolved(every)
     model = before.model
-    moved = shift(model, larger.model)
+    told = _told(before, larger)
     return {
         "equal rows in another order": _kept(before, _resolved(shuffled, model)),
         "trained anew on equal rows": _kept(before, _resolved(shuffled)),
@@ -74,16 +74,23 @@ def compared(every: pa.Table, first: pa.Table, seed: int) -> dict[str, dict[str,
         "trained on 1 % more, equal rows": _kept(before, _resolved(first, larger.model)),
         "trained on 1 % more, and these": _kept(before, larger),
         "the same by `identity train`": {
-            "bits in a match": moved.matches,
-            "in strangers": moved.strangers,
-            "a candidate": moved.tells,
-            **_kept(before, larger if moved.tells else _resolved(every, model)),
+            **told["shift"],
+            "stands": told["stands"],
+            **_kept(before, _resolved(every, model) if told["stands"] else larger),
         },
     }
 
 
 def _resolved(records: pa.Table, model: MatchModel | None = None) -> Resolution:
     return resolve_table(records, "person", load_policy(), model)
+
+
+def _told(before: Resolution, after: Resolution) -> dict[str, Any]:
+    """What ``unisono identity train`` would say of the second model beside the first."""
+    ids = assign_ids(before.source_record_ids, before.labels, {}, {}, 1)
+    links = dict(zip(before.source_record_ids.tolist(), ids.entity_ids.tolist(), strict=True))
+    preview = compare(links, after.source_record_ids, after.labels)
+    return beside(before.model, after.model, preview, load_policy().retrain_growth)
 
 
 def _kept(before: Resolution, after: Resolution) -> dict[str, float]:

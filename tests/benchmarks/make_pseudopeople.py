@@ -1,8 +1,8 @@
-"""Labelled sets of people that this project's rules were not made with: ``python make_pseudopeople.py DIR``.
+"""Labelled people of one simulated town, from another project: ``python make_pseudopeople.py DIR``.
 
 Writes the sample population of the pseudopeople package (simulated residents of one town, with the errors that real censuses
 and registers have) as folders for ``unisono bench identity``. Run it by itself in an environment that has pseudopeople; the
-project does not depend on it. Dates are written ISO where they can be read; nothing else is mended.
+project does not depend on it. ADR 0058 was made with these sets in view. Dates are written ISO where they can be read; nothing else is mended.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.resolve.comparisons import Level
 from pipelines.resolve.compiled import UNLISTED
+from pipelines.resolve.features import Feature
 from pipelines.resolve.model import MatchModel, Weighted
 from pipelines.resolve.model_shift import TELLING_BITS, shift
 
@@ -83,6 +84,7 @@ def test_without_a_report_another_threshold_tells() -> None:
         ({"entity": "organization"}, "entity"),
         ({"comparisons": (replace(family(0.8, 0.01), origin="built-in"),)}, "comparisons"),
         ({"comparisons": ()}, "comparisons"),
+        ({"features": (Feature("family", "family", "family_name"),)}, "features"),
     ],
 )
 def test_models_of_another_make_are_told_apart_by_what_they_do_not_share(other: dict[str, object], named: str) -> None:

@@ -96,9 +96,13 @@ def test_who_names_no_company_works_where_the_address_says() -> None:
     assert _normal({**named, "organization_name": "None Such Ltd."})["organization_name"] == "nonesuch"
 
 
-def test_an_organisation_called_unknown_has_no_name() -> None:
-    assert _normal({"name": "Unknown", "street": "5 Elm Road"}, entity="organization")["org"] is None
-    assert _normal({"name": "Unknown Pleasures"}, entity="organization")["org"] == "unknown pleasures"
+@pytest.mark.parametrize("name", ["Unknown", "N/A", "keine Angabe", "Not Provided Ltd."])
+def test_an_organisation_called_unknown_has_no_name(name: str) -> None:
+    row = _normal({"name": name, "street": "5 Elm Road"}, entity="organization")
+    pleasures = _normal({"name": "Unknown Pleasures"}, entity="organization")
+
+    assert (row["org"], row["org_words"]) == (None, None)
+    assert (pleasures["org"], pleasures["org_words"]) == ("unknown pleasures", "pleasures unknown")
 
 
 def test_a_policy_without_placeholders_keeps_all() -> None:
