@@ -22,8 +22,9 @@ from pipelines.resolve.comparisons import build_comparisons
 from pipelines.resolve.compiled import compile_model
 from pipelines.resolve.decisions import Constraints
 from pipelines.resolve.duck import connect
-from pipelines.resolve.features import implied, numbered, profile_features
+from pipelines.resolve.features import numbered, profile_features
 from pipelines.resolve.guards import guard_of
+from pipelines.resolve.implied import implied
 from pipelines.resolve.model import MatchModel
 from pipelines.resolve.scoring import prepare, score_pairs
 from pipelines.resolve.threshold import choose_threshold, estimate_prior, probability

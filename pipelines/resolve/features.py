@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MIN_FILLED = 0.02
 MIN_SHARED = 0.01
-IMPLIED = 0.9
-_WIDER = (("region", "city"), ("country", "region"), ("country", "city"))
 _KEYS = ("rid", "source_record_id", "source_ref", "is_stub", "role_class")
 _PERSON_NAMES = ("full_name", "given_name", "middle_name", "family_name")
 _ORG_NAMES = ("name", "legal_name")
@@ -160,27 +158,6 @@ def profile_features(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ..
         filled, distinct, length, top, rows = row or (0, 0, 0, 0, 0)
         profiles[feature.column] = Profile(filled / max(rows, 1), distinct, float(length), top / max(filled, 1))
     return profiles
-
-
-def implied(con: duckdb.DuckDBPyConnection, features: tuple[Feature, ...]) -> set[str]:
-    """Return the parts of an address that another part says already: who has the city has the country.
-
-    Weights are added up as if comparisons were independent; what follows from another one would count twice.
-    """
-    names = {feature.column for feature in features}
-    pairs = [(wide, narrow) for wide, narrow in _WIDER if {wide, narrow} <= names]
-    return {wide for wide, narrow in pairs if _follows(con, wide, narrow) >= IMPLIED}
-
-
-def _follows(con: duckdb.DuckDBPyConnection, wide: str, narrow: str) -> float:
-    """Return how often the most frequent ``wide`` of a ``narrow`` value that several records have is the right one."""
-    row = con.execute(
-        f"""WITH said AS (SELECT {narrow} AS y, {wide} AS x, count(*) AS n FROM norm
-            WHERE {narrow} IS NOT NULL AND {wide} IS NOT NULL GROUP BY ALL),
-        one AS (SELECT max(n) AS top, sum(n) AS n FROM said GROUP BY y HAVING sum(n) > 1)
-        SELECT sum(top) / sum(n) FROM one"""
-    ).fetchone()
-    return float(row[0] or 0.0) if row else 0.0
 
 
 def _filled(con: duckdb.DuckDBPyConnection, columns: list[str]) -> set[str]:

@@ -8,8 +8,9 @@ import pytest
 from pipelines.resolve import training
 from pipelines.resolve.agreement import check
 from pipelines.resolve.comparisons import Comparison, Level
-from pipelines.resolve.features import Feature, implied
+from pipelines.resolve.features import Feature
 from pipelines.resolve.guards import guard_of
+from pipelines.resolve.implied import implied
 
 COLUMNS = ["mail", "org", "town", "street", "job"]
 
