@@ -66,17 +66,18 @@ def compared(every: pa.Table, first: pa.Table, seed: int) -> dict[str, dict[str,
     shuffled = first.take(np.random.default_rng(seed).permutation(first.num_rows))
     before, larger = _resolved(first), _resolved(every)
     model = before.model
-    told = _told(before, larger)
+    stored = _resolved(every, model)
+    told = _told(stored, larger)
     return {
         "equal rows in another order": _kept(before, _resolved(shuffled, model)),
         "trained anew on equal rows": _kept(before, _resolved(shuffled)),
-        "1 % more records, same model": _kept(before, _resolved(every, model)),
+        "1 % more records, same model": _kept(before, stored),
         "trained on 1 % more, equal rows": _kept(before, _resolved(first, larger.model)),
         "trained on 1 % more, and these": _kept(before, larger),
         "the same by `identity train`": {
             **told["shift"],
             "stands": told["stands"],
-            **_kept(before, _resolved(every, model) if told["stands"] else larger),
+            **_kept(before, stored if told["stands"] else larger),
         },
     }
 
@@ -86,7 +87,7 @@ def _resolved(records: pa.Table, model: MatchModel | None = None) -> Resolution:
 
 
 def _told(before: Resolution, after: Resolution) -> dict[str, Any]:
-    """What ``unisono identity train`` would say of the second model beside the first."""
+    """What ``unisono identity train`` says of the second model, in a store that is resolved under the first."""
     ids = assign_ids(before.source_record_ids, before.labels, {}, {}, 1)
     links = dict(zip(before.source_record_ids.tolist(), ids.entity_ids.tolist(), strict=True))
     preview = compare(links, after.source_record_ids, after.labels)
